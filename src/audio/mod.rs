@@ -1,0 +1,56 @@
+//! From any file to 16 kHz mono samples, and from samples to the features that the models read.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::span::{Span, seconds_of};
+
+/// Mono audio at 16 kHz, nominally in -1..1. Clones and slices share the samples.
+#[derive(Debug, Clone)]
+pub struct Audio {
+    samples: Arc<[f32]>,
+    range: Range<usize>,
+}
+
+impl Audio {
+    /// Takes samples at 16 kHz.
+    pub fn new(samples: Vec<f32>) -> Self {
+        let range = 0..samples.len();
+        Self { samples: samples.into(), range }
+    }
+
+    /// The samples.
+    pub fn samples(&self) -> &[f32] {
+        &self.samples[self.range.clone()]
+    }
+
+    /// Its length in seconds.
+    pub fn duration(&self) -> f64 {
+        seconds_of(self.range.len())
+    }
+
+    /// The part inside `span` (seconds from the start of this audio), cut to what exists; the samples are shared.
+    pub fn slice(&self, span: Span) -> Audio {
+        let wanted = span.samples();
+        let end = (self.range.start + wanted.end).min(self.range.end);
+        let start = (self.range.start + wanted.start).min(end);
+        Audio { samples: self.samples.clone(), range: start..end }
+    }
+}
+
+/// A slice of at most 30 s that is handed to Whisper.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The samples.
+    pub audio: Audio,
+    /// Where it starts in the file, in seconds.
+    pub offset: f64,
+    /// The speech regions inside it, in seconds of the file.
+    pub speech: Vec<Span>,
+}
+
+impl Chunk {
+    /// Where it lies in the file.
+    pub fn span(&self) -> Span {
+        Span::new(self.offset, self.offset + self.audio.duration())
+    }
+}

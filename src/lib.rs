@@ -1,0 +1,10 @@
+//! Palabra: speech in, words out, each with its time and its speaker.
+pub mod audio;
+pub mod device;
+pub mod error;
+pub mod language;
+pub mod progress;
+pub mod span;
+pub mod transcript;
+
+pub use error::{Error, Result};

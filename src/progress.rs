@@ -1,0 +1,85 @@
+//! How a long run tells its caller where it is, and hears that it should stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+
+/// The stages of a run, in the order in which they appear in timings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StageName {
+    /// Reading models into memory.
+    Load,
+    /// Container and codec to 16 kHz samples.
+    Decode,
+    /// Voice detection.
+    Vad,
+    /// Whisper.
+    Transcribe,
+    /// Word times.
+    Align,
+    /// Who speaks when.
+    Diarize,
+}
+
+impl StageName {
+    /// The name used in `timings` and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Decode => "decode",
+            Self::Vad => "vad",
+            Self::Transcribe => "transcribe",
+            Self::Align => "align",
+            Self::Diarize => "diarize",
+        }
+    }
+}
+
+/// Where a stage is: `done` of `total` seconds of audio (of work, where a stage has no audio).
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The stage at work.
+    pub stage: StageName,
+    /// Seconds finished.
+    pub done: f64,
+    /// Seconds in all; zero when not known yet.
+    pub total: f64,
+}
+
+/// A caller's view of a run: hears of progress, can cancel.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    report: &'a (dyn Fn(Progress) + Sync),
+    cancelled: &'a AtomicBool,
+}
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl<'a> Watch<'a> {
+    /// Reports to `report`; the run ends with [`Error::Cancelled`] soon after `cancelled` becomes true.
+    pub fn new(report: &'a (dyn Fn(Progress) + Sync), cancelled: &'a AtomicBool) -> Self {
+        Self { report, cancelled }
+    }
+
+    /// Reports nothing and is never cancelled.
+    pub fn silent() -> Watch<'static> {
+        Watch { report: &|_| {}, cancelled: &NEVER }
+    }
+
+    /// Tells where `stage` is.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once the caller has cancelled.
+    pub fn step(&self, stage: StageName, done: f64, total: f64) -> Result<()> {
+        (self.report)(Progress { stage, done, total });
+        self.check()
+    }
+
+    /// The cancellation check alone, for places between two reports.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once the caller has cancelled.
+    pub fn check(&self) -> Result<()> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}

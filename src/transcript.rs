@@ -1,0 +1,117 @@
+//! What comes out: words with times, turns with speakers, and the one place where the two meet.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{language::Language, span::Span};
+
+/// A speaker of one recording, numbered by first appearance and shown as `SPEAKER_00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String")]
+pub struct Speaker(pub u16);
+
+impl fmt::Display for Speaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SPEAKER_{:02}", self.0)
+    }
+}
+
+impl From<Speaker> for String {
+    fn from(speaker: Speaker) -> Self {
+        speaker.to_string()
+    }
+}
+
+/// A written word with its punctuation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// As shown: no surrounding spaces.
+    pub text: String,
+    /// Whether a space stands before it when words are joined again (false in Chinese, Japanese, Thai ...).
+    pub spaced: bool,
+    /// When it is spoken; `None` where nothing of it could be placed.
+    pub span: Option<Span>,
+    /// Mean probability of its pieces, 0 to 1.
+    pub score: f32,
+    /// Who says it; set by [`Transcript::assemble`].
+    pub speaker: Option<Speaker>,
+}
+
+/// The text of one chunk or sentence, as the transcriber gave it.
+#[derive(Debug, Clone)]
+pub struct Utterance {
+    /// Where it lies in the file.
+    pub span: Span,
+    /// The text, trimmed.
+    pub text: String,
+    /// The language it was decoded in.
+    pub language: Language,
+    /// Whisper's text tokens, without special ones.
+    pub tokens: Vec<u32>,
+    /// Mean log-probability of the tokens.
+    pub avg_logprob: f32,
+    /// Probability that the chunk holds no speech.
+    pub no_speech_prob: f32,
+    /// Length of the text over its zlib-compressed length.
+    pub compression_ratio: f32,
+    /// The temperature of the accepted decoding.
+    pub temperature: f32,
+    /// The words, once aligned; empty before.
+    pub words: Vec<Word>,
+}
+
+/// Who speaks when.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    /// When.
+    pub span: Span,
+    /// Who.
+    pub speaker: Speaker,
+}
+
+/// What a user sees: a stretch of text of one speaker.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Where it lies in the file.
+    pub span: Span,
+    /// The text, trimmed.
+    pub text: String,
+    /// Its words; empty when alignment is off.
+    pub words: Vec<Word>,
+    /// Who says it, when speakers were asked for.
+    pub speaker: Option<Speaker>,
+    /// The language it was decoded in.
+    pub language: Language,
+    /// Mean log-probability of the utterance it comes from.
+    pub avg_logprob: f32,
+    /// No-speech probability of the utterance it comes from.
+    pub no_speech_prob: f32,
+    /// Compression ratio of the utterance it comes from.
+    pub compression_ratio: f32,
+    /// Temperature of the utterance it comes from.
+    pub temperature: f32,
+}
+
+/// Seconds that each stage took, in the order in which the stages ran.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timings(pub Vec<(&'static str, f64)>);
+
+/// The whole result for one recording.
+#[derive(Debug, Clone)]
+pub struct Transcript {
+    /// The language of the recording: the one given, or the likeliest.
+    pub language: Language,
+    /// Its probability; 1 when it was given.
+    pub language_probability: f32,
+    /// Length of the recording in seconds.
+    pub duration: f64,
+    /// Text in order of time.
+    pub segments: Vec<Segment>,
+    /// Who speaks when; empty when speakers were not asked for.
+    pub turns: Vec<Turn>,
+    /// What the user should know: one sentence each.
+    pub warnings: Vec<String>,
+    /// Seconds per stage.
+    pub timings: Timings,
+}
