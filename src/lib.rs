@@ -3,6 +3,7 @@ pub mod audio;
 pub mod device;
 pub mod error;
 pub mod language;
+pub mod ops;
 pub mod progress;
 pub mod span;
 pub mod transcript;

@@ -1,0 +1,19 @@
+//! The operations that decide Palabra's speed, one file each.
+//!
+//! Tensors are time-major and contiguous: (B, T, C), with the heads of attention side by side in C. Every operation has a
+//! readable definition made of Candle's own operations (its `composition`), which runs on every device and in every number
+//! type and is the oracle of the tests, and a fast path for f32 on the CPU.
+pub mod attention;
+pub mod cache;
+pub mod convolution;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod logits;
+
+pub use attention::attention;
+pub use cache::{Slot, append, attention_cached, attention_weights_cached};
+pub use convolution::conv1d_gelu;
+pub use gelu::gelu;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
