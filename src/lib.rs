@@ -3,9 +3,11 @@ pub mod audio;
 pub mod device;
 pub mod error;
 pub mod language;
+pub mod models;
 pub mod ops;
 pub mod progress;
 pub mod span;
+pub mod stages;
 pub mod transcript;
 
 pub use error::{Error, Result};

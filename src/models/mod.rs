@@ -1,0 +1,4 @@
+//! The networks: each reads its own config and checkpoint names, and knows tensors only (no files, threads, seconds).
+
+pub mod layers;
+pub mod whisper;

@@ -1,0 +1,257 @@
+//! Whisper's decoder with keys and values kept in caches that the caller owns.
+//!
+//! Rows of a batch live in numbered slots. A slot holds one chunk's cross-attention keys and values and the
+//! self-attention keys and values of the tokens decoded so far, so a row can leave, and another take its slot, without
+//! anything being copied.
+
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::{Config, LAYER_NORM_EPS};
+use crate::{
+    models::layers::{layer_norm, linear, linear_no_bias},
+    ops::{self, LayerNorm, Linear, Slot},
+};
+
+/// Keys and values of all layers for a fixed number of slots.
+#[derive(Debug)]
+pub struct KvCache {
+    layers: Vec<LayerCache>,
+    lengths: Vec<usize>,
+    /// Cross-attention positions: 1500.
+    source_length: usize,
+}
+
+#[derive(Debug)]
+struct LayerCache {
+    keys: Tensor,         // (S, target positions, d_model)
+    values: Tensor,       // the same
+    cross_keys: Tensor,   // (S, 1500, d_model)
+    cross_values: Tensor, // the same
+}
+
+impl KvCache {
+    /// Empty caches for `slots` rows.
+    pub fn new(config: &Config, slots: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let zeros = |positions: usize| Tensor::zeros((slots, positions, config.d_model), dtype, device);
+        let layer = |_| {
+            Ok(LayerCache {
+                keys: zeros(config.max_target_positions)?,
+                values: zeros(config.max_target_positions)?,
+                cross_keys: zeros(config.max_source_positions)?,
+                cross_values: zeros(config.max_source_positions)?,
+            })
+        };
+        Ok(Self {
+            layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
+            lengths: vec![0; slots],
+            source_length: config.max_source_positions,
+        })
+    }
+
+    /// How many rows it holds.
+    pub fn slots(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Tokens decoded in `slot`.
+    pub fn length(&self, slot: usize) -> usize {
+        self.lengths[slot]
+    }
+
+    /// Forgets the tokens of `slot` and keeps its audio.
+    pub fn rewind(&mut self, slot: usize) {
+        self.lengths[slot] = 0;
+    }
+}
+
+#[derive(Debug)]
+struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+}
+
+impl Attention {
+    fn load(vb: &VarBuilder, size: usize) -> Result<Self> {
+        Ok(Self {
+            query: linear(size, size, &vb.pp("q_proj"))?,
+            key: linear_no_bias(size, size, &vb.pp("k_proj"))?,
+            value: linear(size, size, &vb.pp("v_proj"))?,
+            out: linear(size, size, &vb.pp("out_proj"))?,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    attention: Attention,
+    cross_norm: LayerNorm,
+    cross: Attention,
+    heads: usize,
+    mlp_norm: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Block {
+    fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+        let size = config.d_model;
+        Ok(Self {
+            attention_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("self_attn_layer_norm"))?,
+            attention: Attention::load(&vb.pp("self_attn"), size)?,
+            cross_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("encoder_attn_layer_norm"))?,
+            cross: Attention::load(&vb.pp("encoder_attn"), size)?,
+            heads: config.decoder_attention_heads,
+            mlp_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("final_layer_norm"))?,
+            fc1: linear(size, 4 * size, &vb.pp("fc1"))?,
+            fc2: linear(4 * size, size, &vb.pp("fc2"))?,
+        })
+    }
+
+    /// `x` (B, T, d_model); `own` and `source` say where each row's keys lie. The cross-attention weights of `watched`
+    /// heads over `watched` slots come back as (B, heads, T, length).
+    fn forward(
+        &self,
+        x: &Tensor,
+        cache: &LayerCache,
+        own: &[Slot],
+        source: &[Slot],
+        watched: (&[Slot], &[usize]),
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let normed = self.attention_norm.forward(x)?;
+        ops::append(&cache.keys, &self.attention.key.forward(&normed)?, own)?;
+        ops::append(&cache.values, &self.attention.value.forward(&normed)?, own)?;
+        let query = self.attention.query.forward(&normed)?;
+        let attended = ops::attention_cached(&query, &cache.keys, &cache.values, own, self.heads, true)?;
+        let x = self.attention.out.forward_add(&attended, x)?;
+
+        let query = self.cross.query.forward(&self.cross_norm.forward(&x)?)?;
+        let weights = match watched {
+            (_, []) => None,
+            (places, heads) => {
+                Some(ops::attention_weights_cached(&query, &cache.cross_keys, places, self.heads, heads)?)
+            }
+        };
+        let attended =
+            ops::attention_cached(&query, &cache.cross_keys, &cache.cross_values, source, self.heads, false)?;
+        let x = self.cross.out.forward_add(&attended, &x)?;
+
+        let hidden = self.fc1.forward_gelu(&self.mlp_norm.forward(&x)?)?;
+        Ok((self.fc2.forward_add(&hidden, &x)?, weights))
+    }
+}
+
+/// Next-token states from tokens and audio features.
+#[derive(Debug)]
+pub struct Decoder {
+    tokens: Tensor,    // (vocabulary, d_model)
+    positions: Tensor, // (448, d_model)
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    vocabulary: Linear, // tied to `tokens`
+}
+
+impl Decoder {
+    /// Loads `embed_tokens, embed_positions, layers.N, layer_norm`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape than `config` says.
+    pub fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+        let tokens = vb.get((config.vocab_size, config.d_model), "embed_tokens.weight")?;
+        Ok(Self {
+            vocabulary: Linear::new(tokens.clone(), None)?,
+            tokens,
+            positions: vb.get((config.max_target_positions, config.d_model), "embed_positions.weight")?,
+            blocks: (0..config.decoder_layers)
+                .map(|layer| Block::load(&vb.pp("layers").pp(layer), config))
+                .collect::<Result<_>>()?,
+            norm: layer_norm(config.d_model, LAYER_NORM_EPS, &vb.pp("layer_norm"))?,
+        })
+    }
+
+    /// Puts the audio `features` (B, 1500, d_model) of B chunks into `slots` and forgets what these held.
+    pub fn listen(&self, features: &Tensor, slots: &[usize], cache: &mut KvCache) -> Result<()> {
+        let places: Vec<Slot> =
+            slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        for (block, layer) in self.blocks.iter().zip(&cache.layers) {
+            ops::append(&layer.cross_keys, &block.cross.key.forward(features)?, &places)?;
+            ops::append(&layer.cross_values, &block.cross.value.forward(features)?, &places)?;
+        }
+        slots.iter().for_each(|&slot| cache.rewind(slot));
+        Ok(())
+    }
+
+    /// Feeds T further tokens to each row: `tokens` holds B times T ids, row after row, for the rows in `slots`.
+    /// Returns the normed states (B, T, d_model).
+    ///
+    /// # Errors
+    /// When a row would grow past the decoder's positions.
+    pub fn forward(&self, tokens: &[u32], slots: &[usize], cache: &mut KvCache) -> Result<Tensor> {
+        self.run(tokens, slots, cache, &[], &[]).map(|(states, _)| states)
+    }
+
+    /// Feeds the T `tokens` to the row in `slot` and returns the cross-attention of `heads`, renormalised over the first
+    /// `source_length` audio positions: softmax weights (heads, T, source_length).
+    ///
+    /// # Errors
+    /// When the row would grow past the decoder's positions.
+    pub fn watch(
+        &self,
+        tokens: &[u32],
+        slot: usize,
+        cache: &mut KvCache,
+        source_length: usize,
+        heads: &[(usize, usize)],
+    ) -> Result<Tensor> {
+        let place = Slot { index: slot, length: source_length };
+        let (_, weights) = self.run(tokens, &[slot], cache, &[place], heads)?;
+        Tensor::cat(&weights, 1)?.squeeze(0)
+    }
+
+    fn run(
+        &self,
+        tokens: &[u32],
+        slots: &[usize],
+        cache: &mut KvCache,
+        watched: &[Slot],
+        heads: &[(usize, usize)],
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let length = tokens.len() / slots.len().max(1);
+        let mut x = self.embed(tokens, slots, cache)?;
+        let own: Vec<Slot> =
+            slots.iter().map(|&index| Slot { index, length: cache.lengths[index] + length }).collect();
+        let source: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        let mut weights = Vec::new();
+        for (index, (block, layer)) in self.blocks.iter().zip(&cache.layers).enumerate() {
+            let here: Vec<usize> = heads.iter().filter(|(l, _)| *l == index).map(|(_, head)| *head).collect();
+            let (next, seen) = block.forward(&x, layer, &own, &source, (watched, &here))?;
+            x = next;
+            weights.extend(seen);
+        }
+        slots.iter().for_each(|&slot| cache.lengths[slot] += length);
+        Ok((self.norm.forward(&x)?, weights))
+    }
+
+    /// Token and position embeddings of T further tokens of each row, (B, T, d_model).
+    fn embed(&self, tokens: &[u32], slots: &[usize], cache: &KvCache) -> Result<Tensor> {
+        let length = tokens.len() / slots.len().max(1);
+        let positions: Vec<u32> =
+            slots.iter().flat_map(|&slot| (cache.lengths[slot] as u32..).take(length)).collect();
+        let limit = self.positions.dim(0)?;
+        if positions.iter().any(|&position| position as usize >= limit) {
+            candle_core::bail!("a row has more than the {limit} tokens that the decoder has positions for");
+        }
+        let device = self.tokens.device();
+        let embedded = self.tokens.index_select(&Tensor::new(tokens, device)?, 0)?;
+        let placed = self.positions.index_select(&Tensor::new(positions, device)?, 0)?;
+        (embedded + placed)?.reshape((slots.len(), length, ()))
+    }
+
+    /// States (N, d_model) to logits (N, vocabulary) in f32.
+    pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
+        self.vocabulary.forward(states)?.to_dtype(DType::F32)
+    }
+}

@@ -1,0 +1,99 @@
+//! Whisper's encoder: two convolutions, fixed positions, pre-norm transformer blocks.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::{Config, LAYER_NORM_EPS};
+use crate::{
+    models::layers::{layer_norm, linear, linear_no_bias},
+    ops::{self, LayerNorm, Linear},
+};
+
+#[derive(Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+    heads: usize,
+    mlp_norm: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Block {
+    fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+        let size = config.d_model;
+        let attention = vb.pp("self_attn");
+        Ok(Self {
+            attention_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("self_attn_layer_norm"))?,
+            query: linear(size, size, &attention.pp("q_proj"))?,
+            key: linear_no_bias(size, size, &attention.pp("k_proj"))?,
+            value: linear(size, size, &attention.pp("v_proj"))?,
+            out: linear(size, size, &attention.pp("out_proj"))?,
+            heads: config.encoder_attention_heads,
+            mlp_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("final_layer_norm"))?,
+            fc1: linear(size, 4 * size, &vb.pp("fc1"))?,
+            fc2: linear(4 * size, size, &vb.pp("fc2"))?,
+        })
+    }
+
+    /// (B, T, d_model) to the same shape.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let normed = self.attention_norm.forward(x)?;
+        let (query, key, value) =
+            (self.query.forward(&normed)?, self.key.forward(&normed)?, self.value.forward(&normed)?);
+        let x = self.out.forward_add(&ops::attention(&query, &key, &value, self.heads)?, x)?;
+        let hidden = self.fc1.forward_gelu(&self.mlp_norm.forward(&x)?)?;
+        self.fc2.forward_add(&hidden, &x)
+    }
+}
+
+/// Audio features from mel frames.
+#[derive(Debug)]
+pub struct Encoder {
+    convolutions: [(Tensor, Tensor); 2],
+    positions: Tensor,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+}
+
+impl Encoder {
+    /// Loads `conv1, conv2, embed_positions, layers.N, layer_norm`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape than `config` says.
+    pub fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+        let size = config.d_model;
+        let convolution = |name: &str, inputs: usize| -> Result<(Tensor, Tensor)> {
+            let vb = vb.pp(name);
+            Ok((vb.get((size, inputs, 3), "weight")?, vb.get(size, "bias")?))
+        };
+        Ok(Self {
+            convolutions: [convolution("conv1", config.num_mel_bins)?, convolution("conv2", size)?],
+            positions: vb.get((config.max_source_positions, size), "embed_positions.weight")?,
+            blocks: (0..config.encoder_layers)
+                .map(|layer| Block::load(&vb.pp("layers").pp(layer), config))
+                .collect::<Result<_>>()?,
+            norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("layer_norm"))?,
+        })
+    }
+
+    /// Log-mel `(B, 3000, mel bins)` to features `(B, 1500, d_model)`.
+    pub fn forward(&self, mel: &Tensor) -> Result<Tensor> {
+        let mut x = self.embed(mel)?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        self.norm.forward(&x)
+    }
+
+    /// The convolutions and positions: the input of the first block, `(B, 1500, d_model)`.
+    fn embed(&self, mel: &Tensor) -> Result<Tensor> {
+        let [(weight1, bias1), (weight2, bias2)] = &self.convolutions;
+        let x = ops::conv1d_gelu(mel, weight1, bias1, 1)?;
+        let x = ops::conv1d_gelu(&x, weight2, bias2, 2)?;
+        x.broadcast_add(&self.positions)
+    }
+}

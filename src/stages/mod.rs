@@ -1,0 +1,8 @@
+//! The steps of one request: a batch of values in, as many values out.
+
+pub mod align;
+pub mod batch;
+pub mod language;
+pub mod rules;
+pub mod row;
+pub mod transcribe;

@@ -1,0 +1,293 @@
+//! One row of a decoding batch: the text written so far for one chunk, and whether to believe it.
+
+use std::io::Write;
+
+use flate2::{Compression, write::ZlibEncoder};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::rules::Rules;
+use crate::{
+    error::Result,
+    language::Language,
+    models::whisper::Tokenizer,
+    ops::logits::{argmax, log_sum_exp},
+};
+
+/// When a decoding is not believed (openai/whisper, `transcribe.py`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gates {
+    /// Text that compresses better than this repeats itself.
+    pub compression_ratio: Option<f32>,
+    /// A mean log-probability below this is a guess.
+    pub logprob: Option<f32>,
+    /// A guess where `<|nospeech|>` is likelier than this is silence.
+    pub no_speech: Option<f32>,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self { compression_ratio: Some(2.4), logprob: Some(-1.0), no_speech: Some(0.6) }
+    }
+}
+
+/// What is to be done with a finished decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Keep it.
+    Accept,
+    /// There is no speech here.
+    Silence,
+    /// Decode again at a higher temperature.
+    Retry,
+}
+
+/// A finished decoding of one chunk.
+#[derive(Debug, Clone)]
+pub struct Decoding {
+    /// Text and timestamp tokens, without the end.
+    pub tokens: Vec<u32>,
+    /// Log-probability of each token.
+    pub logprobs: Vec<f32>,
+    /// The text, trimmed.
+    pub text: String,
+    /// Mean log-probability, the end included.
+    pub avg_logprob: f32,
+    /// Probability of `<|nospeech|>` at the start.
+    pub no_speech_prob: f32,
+    /// Length of the text over its compressed length.
+    pub compression_ratio: f32,
+    /// The temperature it was sampled at.
+    pub temperature: f32,
+    /// Length of the cycle that it ended in, when it was stopped for looping.
+    pub cycle: Option<usize>,
+}
+
+impl Decoding {
+    /// Judges it by `gates`.
+    pub fn verdict(&self, gates: &Gates) -> Verdict {
+        let guess = gates.logprob.is_some_and(|limit| self.avg_logprob < limit);
+        let quiet = gates.no_speech.is_some_and(|limit| self.no_speech_prob > limit);
+        if guess && quiet {
+            Verdict::Silence
+        } else if guess || self.repeats(gates) {
+            Verdict::Retry
+        } else {
+            Verdict::Accept
+        }
+    }
+
+    /// Whether the text goes in circles.
+    pub fn repeats(&self, gates: &Gates) -> bool {
+        self.cycle.is_some() || gates.compression_ratio.is_some_and(|limit| self.compression_ratio > limit)
+    }
+
+    /// Sum of the log-probabilities: how likely the whole text is.
+    pub fn sum_logprob(&self) -> f32 {
+        self.avg_logprob * (self.tokens.len() + 1) as f32
+    }
+
+    /// Cuts a looping end down to its first occurrence.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the tokens.
+    pub fn unroll(&mut self, tokenizer: &Tokenizer) -> Result<()> {
+        if let Some(cycle) = self.cycle.take() {
+            let repeated = repeated_tail(&self.tokens, cycle);
+            self.tokens.truncate(self.tokens.len() - repeated);
+            self.logprobs.truncate(self.tokens.len());
+            self.text = tokenizer.decode(&self.tokens)?.trim().to_owned();
+            self.compression_ratio = compression_ratio(&self.text);
+        }
+        Ok(())
+    }
+}
+
+/// The text of one chunk while it is being written.
+#[derive(Debug)]
+pub struct Row {
+    /// Which chunk.
+    pub chunk: usize,
+    /// Which slot of the caches.
+    pub slot: usize,
+    /// The language it is decoded in.
+    pub language: Language,
+    /// Earlier attempts at lower temperatures.
+    pub failed: Vec<Decoding>,
+    /// Tokens after the prompt.
+    pub sampled: Vec<u32>,
+    logprobs: Vec<f32>,
+    end_logprob: f32,
+    /// Probability of `<|nospeech|>` at the start.
+    pub no_speech_prob: f32,
+    temperature: f32,
+    random: Xoshiro256PlusPlus,
+    cycle: Option<usize>,
+}
+
+/// How often the search for cycles runs, in tokens.
+const CYCLE_CHECK: usize = 8;
+/// Longest cycle looked for, in tokens.
+const LONGEST_CYCLE: usize = 48;
+/// A cycle is a loop when it has come back three times and fills this many tokens.
+const LOOP_TOKENS: usize = 24;
+
+impl Row {
+    /// A row that has written nothing yet.
+    pub fn new(chunk: usize, slot: usize, language: Language, temperature: f32) -> Self {
+        Self {
+            chunk,
+            slot,
+            language,
+            failed: Vec::new(),
+            sampled: Vec::new(),
+            logprobs: Vec::new(),
+            end_logprob: 0.0,
+            no_speech_prob: 0.0,
+            temperature,
+            random: Xoshiro256PlusPlus::seed_from_u64(chunk as u64),
+            cycle: None,
+        }
+    }
+
+    /// Starts again at another temperature; what was written is kept as a failed attempt.
+    pub fn restart(&mut self, failed: Decoding, temperature: f32) {
+        self.failed.push(failed);
+        self.sampled.clear();
+        self.logprobs.clear();
+        self.cycle = None;
+        self.temperature = temperature;
+    }
+
+    /// Chooses the next token by `logits` (vocabulary) under `rules`. True when the row is finished: the end was
+    /// written, the text loops, or `limit` tokens are reached.
+    pub fn advance(&mut self, logits: &mut [f32], rules: &Rules, end: u32, limit: usize) -> bool {
+        rules.apply(logits, &self.sampled);
+        let normaliser = log_sum_exp(logits);
+        let token = if self.temperature > 0.0 { self.sample(logits) } else { argmax(logits) };
+        let logprob = logits[token] - normaliser;
+        if token as u32 == end {
+            self.end_logprob = logprob;
+            return true;
+        }
+        self.end_logprob = 0.0;
+        self.sampled.push(token as u32);
+        self.logprobs.push(logprob);
+        if self.sampled.len().is_multiple_of(CYCLE_CHECK) {
+            self.cycle = find_cycle(&self.sampled);
+        }
+        self.cycle.is_some() || self.sampled.len() >= limit
+    }
+
+    fn sample(&mut self, logits: &[f32]) -> usize {
+        let highest = logits[argmax(logits)];
+        let weight = |logit: f32| f64::from((logit - highest) / self.temperature).exp();
+        let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
+        let mut left = self.random.r#gen::<f64>() * total;
+        for (token, &logit) in logits.iter().enumerate() {
+            left -= f64::from((logit - highest) / self.temperature).exp();
+            if left <= 0.0 && logit.is_finite() {
+                return token;
+            }
+        }
+        argmax(logits)
+    }
+
+    /// What has been written, measured.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the tokens.
+    pub fn decoding(&self, tokenizer: &Tokenizer) -> Result<Decoding> {
+        let text = tokenizer.decode(&self.sampled)?.trim().to_owned();
+        let sum: f32 = self.logprobs.iter().sum::<f32>() + self.end_logprob;
+        Ok(Decoding {
+            compression_ratio: compression_ratio(&text),
+            tokens: self.sampled.clone(),
+            logprobs: self.logprobs.clone(),
+            text,
+            avg_logprob: sum / (self.sampled.len() + 1) as f32,
+            no_speech_prob: self.no_speech_prob,
+            temperature: self.temperature,
+            cycle: self.cycle,
+        })
+    }
+}
+
+/// Of all attempts the one to keep when none passed: text that does not repeat itself first, then by probability.
+pub fn best_of(attempts: Vec<Decoding>, gates: &Gates) -> Option<Decoding> {
+    attempts.into_iter().max_by(|a, b| {
+        let key = |d: &Decoding| (!d.repeats(gates), d.cycle.is_none());
+        key(a).cmp(&key(b)).then(a.avg_logprob.total_cmp(&b.avg_logprob))
+    })
+}
+
+/// Bytes of the text over bytes of its zlib stream; repetitive text scores high.
+pub fn compression_ratio(text: &str) -> f32 {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    match encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()) {
+        Ok(compressed) => text.len() as f32 / compressed.len().max(1) as f32,
+        Err(_) => 1.0, // writing to memory does not fail
+    }
+}
+
+/// How many tokens at the end repeat what stands `cycle` tokens before them.
+fn repeated_tail(tokens: &[u32], cycle: usize) -> usize {
+    tokens.iter().rev().zip(tokens.iter().rev().skip(cycle)).take_while(|(a, b)| a == b).count()
+}
+
+/// The length of the cycle in which `tokens` end, if they do.
+fn find_cycle(tokens: &[u32]) -> Option<usize> {
+    (1..=LONGEST_CYCLE).find(|&cycle| repeated_tail(tokens, cycle) >= LOOP_TOKENS.max(3 * cycle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_are_found_once_they_fill_enough() {
+        let phrase = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        let text: Vec<u32> = [100, 101].into_iter().chain(phrase.iter().copied().cycle().take(40)).collect();
+        assert_eq!(find_cycle(&text), Some(10));
+        assert_eq!(repeated_tail(&text, 10), 30);
+        assert_eq!(find_cycle(&text[..30]), None);
+        assert_eq!(find_cycle(&[7; 25]), Some(1));
+        assert_eq!(find_cycle(&(0..200).collect::<Vec<u32>>()), None);
+    }
+
+    #[test]
+    fn repetition_compresses() {
+        assert!(compression_ratio(&"and so on ".repeat(30)) > 2.4);
+        assert!(compression_ratio("The quick brown fox jumps over the lazy dog.") < 1.2);
+    }
+
+    fn decoding(avg_logprob: f32, no_speech_prob: f32, compression_ratio: f32) -> Decoding {
+        Decoding {
+            tokens: vec![],
+            logprobs: vec![],
+            text: String::new(),
+            avg_logprob,
+            no_speech_prob,
+            compression_ratio,
+            temperature: 0.0,
+            cycle: None,
+        }
+    }
+
+    #[test]
+    fn gates_judge_as_the_reference_does() {
+        let gates = Gates::default();
+        assert_eq!(decoding(-0.3, 0.9, 1.5).verdict(&gates), Verdict::Accept);
+        assert_eq!(decoding(-1.2, 0.2, 1.5).verdict(&gates), Verdict::Retry);
+        assert_eq!(decoding(-1.2, 0.9, 1.5).verdict(&gates), Verdict::Silence);
+        assert_eq!(decoding(-0.3, 0.1, 3.0).verdict(&gates), Verdict::Retry);
+        let open = Gates { compression_ratio: None, logprob: None, no_speech: None };
+        assert_eq!(decoding(-9.0, 1.0, 9.0).verdict(&open), Verdict::Accept);
+    }
+
+    #[test]
+    fn the_best_failed_attempt_does_not_repeat() {
+        let attempts = vec![decoding(-0.1, 0.0, 5.0), decoding(-1.4, 0.0, 1.5), decoding(-1.2, 0.0, 1.5)];
+        assert_eq!(best_of(attempts, &Gates::default()).map(|d| d.avg_logprob), Some(-1.2));
+    }
+}
