@@ -3,8 +3,10 @@ pub mod audio;
 pub mod device;
 pub mod error;
 pub mod language;
+pub mod models;
 pub mod progress;
 pub mod span;
+pub mod stages;
 pub mod transcript;
 
 pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! Networks: `load` from a checkpoint, `forward` on tensors. They know nothing of files, threads or text.
+
+pub mod silero;
