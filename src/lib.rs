@@ -1,4 +1,5 @@
 //! Palabra: speech in, words out, each with its time and its speaker.
+
 pub mod audio;
 pub mod device;
 pub mod error;

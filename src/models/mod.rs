@@ -1,4 +1,5 @@
 //! The networks: each reads its own config and checkpoint names, and knows tensors only (no files, threads, seconds).
 
 pub mod layers;
+pub mod silero;
 pub mod whisper;

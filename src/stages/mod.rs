@@ -2,7 +2,9 @@
 
 pub mod align;
 pub mod batch;
+pub mod chunk;
 pub mod language;
-pub mod rules;
 pub mod row;
+pub mod rules;
 pub mod transcribe;
+pub mod vad;
