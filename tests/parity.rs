@@ -1,4 +1,13 @@
+//! The networks against their reference implementations, on real weights and real speech.
+
+#[path = "support/mod.rs"]
+mod support;
+#[path = "parity/whisper.rs"]
+mod whisper;
+
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
-    libtest_mimic::run(&arguments, Vec::new()).exit()
+    let mut trials = Vec::new();
+    trials.extend(whisper::trials());
+    libtest_mimic::run(&arguments, trials).exit()
 }

@@ -5,7 +5,12 @@
 
 use std::path::PathBuf;
 
+use candle_core::{DType, Device, Tensor};
 use libtest_mimic::{Failed, Trial};
+use palabra::{
+    progress::Watch,
+    weights::{Store, StoreOptions},
+};
 
 /// A test that needs something: `need` is either that thing or the reason why it is not there.
 pub fn trial<T, F>(name: &str, need: &Result<T, String>, body: F) -> Trial
@@ -34,4 +39,38 @@ pub fn reference_data() -> Result<PathBuf, String> {
 /// A golden file under `tests/golden`.
 pub fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// The folder of a model of the manifest, fetched where it is not in the cache.
+pub fn weights(name: &str) -> Result<PathBuf, String> {
+    let options = StoreOptions { quiet: true, ..StoreOptions::default() };
+    let store = Store::open(&options).map_err(|error| error.to_string())?;
+    store.fetch(name, &Watch::silent()).map_err(|error| format!("needs the weights of {name}: {error}"))
+}
+
+/// Every `step`-th slice along an axis.
+pub fn stride(tensor: &Tensor, axis: usize, step: usize) -> Tensor {
+    let size = tensor.dim(axis).unwrap() as u32;
+    let chosen: Vec<u32> = (0..size).step_by(step).collect();
+    tensor.index_select(&Tensor::new(chosen, &Device::Cpu).unwrap(), axis).unwrap()
+}
+
+/// Prints the largest absolute and relative difference and where it is, and fails above `tolerance` (absolute).
+pub fn compare(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f32) {
+    assert_eq!(ours.dims(), reference.dims(), "{what}: shapes");
+    let flat = |tensor: &Tensor| -> Vec<f32> {
+        tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let (ours, reference_values) = (flat(ours), flat(reference));
+    let (mut absolute, mut relative, mut place) = (0f32, 0f32, 0);
+    for (index, (a, b)) in ours.iter().zip(&reference_values).enumerate() {
+        assert!(a.is_finite(), "{what}: value {index} is {a}");
+        let difference = (a - b).abs();
+        relative = relative.max(difference / b.abs().max(1e-3));
+        if difference > absolute {
+            (absolute, place) = (difference, index);
+        }
+    }
+    println!("{what} {:?}: max abs {absolute:.2e} at {place}, max rel {relative:.2e}", reference.dims());
+    assert!(absolute <= tolerance, "{what}: {absolute:.2e} at {place} exceeds {tolerance:.0e}");
 }
