@@ -6,5 +6,6 @@ pub mod language;
 pub mod progress;
 pub mod span;
 pub mod transcript;
+pub mod weights;
 
 pub use error::{Error, Result};
