@@ -1,12 +1,6 @@
 //! Word times from cross-attention: dynamic time warping over the heads that follow time (openai/whisper, `timing.py`).
 
-use crate::{
-    audio::Chunk,
-    language::Language,
-    models::whisper::POSITIONS_PER_SECOND,
-    span::Span,
-    transcript::Word,
-};
+use crate::{audio::Chunk, language::Language, models::whisper::POSITIONS_PER_SECOND, span::Span, transcript::Word};
 
 /// Width of the median filter over time, in positions.
 const MEDIAN_WIDTH: usize = 7;
@@ -116,7 +110,13 @@ fn median_filter(row: &[f32], out: &mut [f32]) {
         let mut window = [0f32; MEDIAN_WIDTH];
         for (offset, value) in window.iter_mut().enumerate() {
             let index = (centre + offset) as isize - half as isize;
-            let reflected = if index < 0 { -index } else if index > last { 2 * last - index } else { index };
+            let reflected = if index < 0 {
+                -index
+            } else if index > last {
+                2 * last - index
+            } else {
+                index
+            };
             *value = row[reflected as usize];
         }
         window.sort_unstable_by(f32::total_cmp);
@@ -258,12 +258,20 @@ mod tests {
         let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["Well,", "\"go."]);
         assert!(words.iter().all(|word| word.spaced && (word.score - 0.905).abs() < 1e-3));
-        assert!(words[0].span.is_some_and(|span| span.start >= 10.0 && span.end <= words[1].span.map_or(0.0, |s| s.start)));
+        assert!(
+            words[0].span.is_some_and(|span| span.start >= 10.0 && span.end <= words[1].span.map_or(0.0, |s| s.start))
+        );
     }
 
     #[test]
     fn words_stay_in_order_inside_the_chunk_and_near_speech() {
-        let word = |start, end| Word { text: "x".into(), spaced: true, span: Some(Span { start, end }), score: 1.0, speaker: None };
+        let word = |start, end| Word {
+            text: "x".into(),
+            spaced: true,
+            span: Some(Span { start, end }),
+            score: 1.0,
+            speaker: None,
+        };
         let mut words = vec![word(10.0, 14.0), word(14.0, 14.0), word(15.0, 15.0), word(15.0, 15.0)];
         settle(&mut words, &chunk(5.0, &[(10.2, 11.0), (13.9, 15.0)]));
         let spans: Vec<Span> = words.iter().filter_map(|word| word.span).collect();

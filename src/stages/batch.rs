@@ -85,7 +85,8 @@ impl<'a> Batch<'a> {
                 .par_iter()
                 .flat_map_iter(|&(_, chunk)| self.transcriber.mel().compute(self.chunks[chunk].audio.samples()))
                 .collect();
-            let mel = Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?.to_dtype(compute.dtype)?;
+            let mel =
+                Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?.to_dtype(compute.dtype)?;
             let features = self.transcriber.whisper().encode(&mel)?;
             let slots: Vec<usize> = group.iter().map(|&(slot, _)| slot).collect();
             self.transcriber.whisper().decoder.listen(&features, &slots, &mut self.cache)?;

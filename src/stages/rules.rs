@@ -29,10 +29,12 @@ impl Rules {
         suppressed.extend(tokenizer.never_written());
         suppressed.sort_unstable();
         suppressed.dedup();
-        let never_first = generation
-            .begin_suppress_tokens
-            .clone()
-            .unwrap_or_else(|| vec![tokenizer.encode(" ").ok().and_then(|ids| ids.first().copied()).unwrap_or(tokenizer.end()), tokenizer.end()]);
+        let never_first = generation.begin_suppress_tokens.clone().unwrap_or_else(|| {
+            vec![
+                tokenizer.encode(" ").ok().and_then(|ids| ids.first().copied()).unwrap_or(tokenizer.end()),
+                tokenizer.end(),
+            ]
+        });
         let first = tokenizer.first_timestamp();
         let timestamps = timestamps.then_some(TimestampRules {
             end: tokenizer.end(),

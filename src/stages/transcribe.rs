@@ -227,7 +227,9 @@ impl<'a> Run<'a> {
                         if over { &mut finished } else { &mut rows }.push(again);
                     }
                     None => {
-                        free = (0..self.batch.slots()).filter(|slot| !rows.iter().chain(&finished).any(|row| row.slot == *slot)).collect();
+                        free = (0..self.batch.slots())
+                            .filter(|slot| !rows.iter().chain(&finished).any(|row| row.slot == *slot))
+                            .collect();
                         watch.step(StageName::Transcribe, self.done, total)?;
                     }
                 }

@@ -11,7 +11,7 @@ OUT_DIR     where the files go (default: beside this script)
 Needs (pip, in a virtual environment): torch transformers==4.57.6 safetensors soundfile openai-whisper==20250625
 
 whisper_base.safetensors, all f32 unless named otherwise; [a::b] is a stride; T = 44 tokens. The sample's first 30 s:
-  mel                (300, 80)        log-mel, time-major, frames [::10] of 3000                  (transformers' feature extractor, numpy in f64)
+  mel                (300, 80)        log-mel, time-major, frames [::10] of 3000                  (transformers' feature extractor)
   mel_padded         (150, 80)        the same for the first 7.3 s, padded with silence, frames [::20]
   conv2              (60, 128)        after the second convolution and its GELU, before positions; frames [::25] of 1500, channels [::4] of 512
   encoder_layer_{0..5} (60, 128)      output of each encoder layer, same strides

@@ -174,8 +174,7 @@ impl Decoder {
 
     /// Puts the audio `features` (B, 1500, d_model) of B chunks into `slots` and forgets what these held.
     pub fn listen(&self, features: &Tensor, slots: &[usize], cache: &mut KvCache) -> Result<()> {
-        let places: Vec<Slot> =
-            slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        let places: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
         for (block, layer) in self.blocks.iter().zip(&cache.layers) {
             ops::append(&layer.cross_keys, &block.cross.key.forward(features)?, &places)?;
             ops::append(&layer.cross_values, &block.cross.value.forward(features)?, &places)?;
@@ -221,8 +220,7 @@ impl Decoder {
     ) -> Result<(Tensor, Vec<Tensor>)> {
         let length = tokens.len() / slots.len().max(1);
         let mut x = self.embed(tokens, slots, cache)?;
-        let own: Vec<Slot> =
-            slots.iter().map(|&index| Slot { index, length: cache.lengths[index] + length }).collect();
+        let own: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.lengths[index] + length }).collect();
         let source: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
         let mut weights = Vec::new();
         for (index, (block, layer)) in self.blocks.iter().zip(&cache.layers).enumerate() {
@@ -238,8 +236,7 @@ impl Decoder {
     /// Token and position embeddings of T further tokens of each row, (B, T, d_model).
     fn embed(&self, tokens: &[u32], slots: &[usize], cache: &KvCache) -> Result<Tensor> {
         let length = tokens.len() / slots.len().max(1);
-        let positions: Vec<u32> =
-            slots.iter().flat_map(|&slot| (cache.lengths[slot] as u32..).take(length)).collect();
+        let positions: Vec<u32> = slots.iter().flat_map(|&slot| (cache.lengths[slot] as u32..).take(length)).collect();
         let limit = self.positions.dim(0)?;
         if positions.iter().any(|&position| position as usize >= limit) {
             candle_core::bail!("a row has more than the {limit} tokens that the decoder has positions for");

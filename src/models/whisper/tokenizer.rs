@@ -50,7 +50,9 @@ impl Tokenizer {
         let languages = vocabulary
             .checked_sub(end + OTHER_SPECIALS + TIMESTAMPS)
             .filter(|languages| (99..=100).contains(languages))
-            .ok_or_else(|| Error::Weights(format!("{vocabulary} tokens are not the vocabulary of a Whisper checkpoint")))?;
+            .ok_or_else(|| {
+                Error::Weights(format!("{vocabulary} tokens are not the vocabulary of a Whisper checkpoint"))
+            })?;
         Ok(Self { text, vocabulary, languages, multilingual })
     }
 
