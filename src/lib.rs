@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod device;
 pub mod error;
+pub mod formats;
 pub mod language;
 pub mod models;
 pub mod ops;

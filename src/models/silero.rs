@@ -5,7 +5,8 @@
 //! Everything before the LSTM looks at one window alone, so it runs on many windows at once; the LSTM then walks through
 //! them one by one, reading input projections that one matrix product has made for the whole block.
 //!
-//! Reference: `tinygrad_model.py` and `utils_vad.py` of silero-vad 6.2, whose tensor names the checkpoint uses.
+//! Reference: `silero_vad.jit` and `silero_vad.onnx` of silero-vad 6.2 at 16 kHz; tensors have the names that they have there.
+//! The file `silero_vad_16k.safetensors` beside them holds other, older weights: its probabilities differ by up to 0.66.
 
 use candle_core::{Device, IndexOp, Tensor};
 use candle_nn::VarBuilder;
@@ -90,13 +91,13 @@ impl Recurrence {
     const STRIP: usize = 64;
 
     fn load(vb: &VarBuilder) -> Result<Self> {
-        let rows = vb.get((Self::GATES, HIDDEN), "lstm_cell.weight_hh")?.to_vec2::<f32>()?;
+        let rows = vb.get((Self::GATES, HIDDEN), "decoder.rnn.weight_hh")?.to_vec2::<f32>()?;
         let weight = rows
             .chunks_exact(Self::STRIP)
             .flat_map(|strip| (0..HIDDEN).flat_map(move |unit| strip.iter().map(move |row| row[unit])))
             .collect();
-        let output_weight = vb.get((1, HIDDEN, 1), "final_conv.weight")?.flatten_all()?.to_vec1()?;
-        let output_bias = vb.get(1, "final_conv.bias")?.i(0)?.to_scalar()?;
+        let output_weight = vb.get((1, HIDDEN, 1), "decoder.decoder.2.weight")?.flatten_all()?.to_vec1()?;
+        let output_bias = vb.get(1, "decoder.decoder.2.bias")?.i(0)?.to_scalar()?;
         Ok(Self { weight, output_weight, output_bias })
     }
 
@@ -160,24 +161,25 @@ pub struct Silero {
 }
 
 impl Silero {
-    /// Reads the tensors of `silero_vad_16k.safetensors`; the convolutions run on the device of `vb`, in f32.
+    /// Reads the tensors of the 16 kHz model; the convolutions run on the device of `vb`, in f32.
     ///
     /// # Errors
     /// [`Error::Tensor`](crate::Error::Tensor) when a tensor is missing or has another shape.
     pub fn load(vb: VarBuilder) -> Result<Self> {
-        let basis = vb.get((2 * BINS, 1, FRAME), "stft_conv.weight")?.squeeze(1)?;
+        let basis = vb.get((2 * BINS, 1, FRAME), "stft.forward_basis_buffer")?.squeeze(1)?;
         let gates = Recurrence::GATES;
-        let bias = (vb.get(gates, "lstm_cell.bias_ih")? + vb.get(gates, "lstm_cell.bias_hh")?)?;
+        let block = |index: usize| vb.pp(format!("encoder.{index}.reparam_conv"));
+        let bias = (vb.get(gates, "decoder.rnn.bias_ih")? + vb.get(gates, "decoder.rnn.bias_hh")?)?;
         Ok(Self {
             cosine: basis.narrow(0, 0, BINS)?.t()?.contiguous()?,
             sine: basis.narrow(0, BINS, BINS)?.t()?.contiguous()?,
             encoder: [
-                Convolution::load(vb.pp("conv1"), BINS, 128, 1)?,
-                Convolution::load(vb.pp("conv2"), 128, 64, 2)?,
-                Convolution::load(vb.pp("conv3"), 64, 64, 2)?,
-                Convolution::load(vb.pp("conv4"), 64, HIDDEN, 1)?,
+                Convolution::load(block(0), BINS, 128, 1)?,
+                Convolution::load(block(1), 128, 64, 2)?,
+                Convolution::load(block(2), 64, 64, 2)?,
+                Convolution::load(block(3), 64, HIDDEN, 1)?,
             ],
-            input_weight: vb.get((gates, HIDDEN), "lstm_cell.weight_ih")?.t()?.contiguous()?,
+            input_weight: vb.get((gates, HIDDEN), "decoder.rnn.weight_ih")?.t()?.contiguous()?,
             input_bias: bias,
             recurrence: Recurrence::load(&vb)?,
             device: vb.device().clone(),
