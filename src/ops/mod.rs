@@ -10,6 +10,9 @@ pub mod gelu;
 pub mod layer_norm;
 pub mod linear;
 pub mod logits;
+mod matrix;
+mod output;
+mod simd;
 
 pub use attention::attention;
 pub use cache::{Slot, append, attention_cached, attention_weights_cached};
@@ -17,3 +20,18 @@ pub use convolution::conv1d_gelu;
 pub use gelu::gelu;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+
+use candle_core::{CpuStorage, DType, Layout, Result, Tensor, WithDType};
+
+/// Whether the fast paths apply: f32 on the CPU.
+fn is_fast(tensors: &[&Tensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && tensor.device().is_cpu())
+}
+
+/// The elements of a contiguous tensor.
+fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => candle_core::bail!("a fast path was given a tensor that is not contiguous"),
+    }
+}

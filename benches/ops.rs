@@ -1,0 +1,181 @@
+//! Times Palabra's operations against the same made of Candle's own, at the shapes of Whisper base.
+//!
+//! `cargo bench --bench ops [-- WORD ...]` runs all, or those whose name holds one of the words. Both sides run in turn, round
+//! after round; the least time of each is printed, since other work on the machine only ever adds.
+
+use std::{hint::black_box, time::Instant};
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use palabra::ops::{self, Linear, Slot};
+use rayon::ThreadPoolBuilder;
+
+type Run<'a> = Box<dyn Fn() -> Result<Tensor> + Sync + Send + 'a>;
+
+/// One operation: its work in multiplications-and-additions times two, ours, and Candle's.
+struct Case<'a> {
+    name: String,
+    operations: f64,
+    ours: Run<'a>,
+    candle: Run<'a>,
+}
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    println!("{:34} {:>7} {:>10} {:>9} {:>10} {:>9} {:>6}", "", "threads", "ours ms", "GFLOP/s", "candle ms", "GFLOP/s", "ratio");
+    let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
+    for case in cases()?.iter().filter(|case| chosen(case)) {
+        for threads in [1, 2] {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(candle_core::Error::wrap)?;
+            let (ours, candle) = pool.install(|| measure(case))?;
+            println!(
+                "{:34} {threads:>7} {:>10.3} {:>9.1} {:>10.3} {:>9.1} {:>6.2}",
+                case.name,
+                ours * 1e3,
+                case.operations / ours / 1e9,
+                candle * 1e3,
+                case.operations / candle / 1e9,
+                candle / ours
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The least seconds of both sides.
+fn measure(case: &Case) -> Result<(f64, f64)> {
+    let (mut ours, mut candle) = (f64::INFINITY, f64::INFINITY);
+    let start = Instant::now();
+    let mut rounds = 0;
+    while rounds < 3 || (start.elapsed().as_secs_f64() < 1.5 && rounds < 200) {
+        ours = ours.min(seconds(&case.ours)?);
+        candle = candle.min(seconds(&case.candle)?);
+        rounds += 1;
+    }
+    Ok((ours, candle))
+}
+
+fn seconds(run: &Run) -> Result<f64> {
+    let start = Instant::now();
+    black_box(run()?);
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn random(shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
+    Tensor::randn(0f32, 0.5, shape, &Device::Cpu)
+}
+
+fn cases<'a>() -> Result<Vec<Case<'a>>> {
+    let mut cases = vec![gelu_case()?];
+    for (rows, inputs, outputs) in [
+        (1500, 512, 512),
+        (1500, 512, 2048),
+        (1500, 2048, 512),
+        (16, 512, 512),
+        (16, 512, 2048),
+        (16, 512, 51865),
+        (1, 512, 512),
+        (1, 512, 51865),
+    ] {
+        for half in [false, true] {
+            cases.push(linear_case(rows, inputs, outputs, half)?);
+        }
+    }
+    cases.push(layer_norm_case()?);
+    cases.push(attention_case()?);
+    cases.push(convolution_case(80, 3000, 1)?);
+    cases.push(convolution_case(512, 3000, 2)?);
+    for (rows, length) in [(1, 224), (16, 224), (1, 1500), (16, 1500)] {
+        for dtype in [DType::F32, DType::F16] {
+            cases.push(cached_case(rows, length, dtype)?);
+        }
+    }
+    Ok(cases)
+}
+
+fn gelu_case<'a>() -> Result<Case<'a>> {
+    let x = random((1500, 2048))?;
+    let y = x.clone();
+    Ok(Case {
+        name: "gelu 1500x2048 (elements)".into(),
+        operations: 1500.0 * 2048.0,
+        ours: Box::new(move || ops::gelu(&x)),
+        candle: Box::new(move || y.gelu_erf()),
+    })
+}
+
+fn linear_case<'a>(rows: usize, inputs: usize, outputs: usize, half: bool) -> Result<Case<'a>> {
+    let mut weight = random((outputs, inputs))?;
+    if half {
+        weight = weight.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
+    }
+    let bias = random(outputs)?;
+    let layer = Linear::new(weight.clone(), Some(bias.clone()))?;
+    let x = random((rows, inputs))?;
+    let y = x.clone();
+    Ok(Case {
+        name: format!("linear {rows}x{inputs}x{outputs} {}", if half { "f16" } else { "f32" }),
+        operations: 2.0 * (rows * inputs * outputs) as f64,
+        ours: Box::new(move || layer.forward(&x)),
+        candle: Box::new(move || y.matmul(&weight.t()?)?.broadcast_add(&bias)),
+    })
+}
+
+fn layer_norm_case<'a>() -> Result<Case<'a>> {
+    let (weight, bias, x) = (random(512)?, random(512)?, random((1500, 512))?);
+    let layer = ops::LayerNorm::new(weight.clone(), bias.clone(), 1e-5)?;
+    let y = x.clone();
+    Ok(Case {
+        name: "layer_norm 1500x512 (elements)".into(),
+        operations: 1500.0 * 512.0,
+        ours: Box::new(move || layer.forward(&x)),
+        candle: Box::new(move || candle_nn::ops::layer_norm(&y, &weight, &bias, 1e-5)),
+    })
+}
+
+fn attention_case<'a>() -> Result<Case<'a>> {
+    let (q, k, v) = (random((1, 1500, 512))?, random((1, 1500, 512))?, random((1, 1500, 512))?);
+    let [a, b, c] = [&q, &k, &v].map(Clone::clone);
+    Ok(Case {
+        name: "attention 1500x1500, 8x64".into(),
+        operations: 4.0 * 1500.0 * 1500.0 * 512.0,
+        ours: Box::new(move || ops::attention(&q, &k, &v, 8)),
+        candle: Box::new(move || {
+            let [q, k, v] = [&a, &b, &c].map(|x| x.reshape((1, (), 8, 64))?.transpose(1, 2)?.contiguous());
+            let scores = (q? * 0.125)?.matmul(&k?.t()?)?;
+            candle_nn::ops::softmax_last_dim(&scores)?.matmul(&v?)?.transpose(1, 2)?.contiguous()
+        }),
+    })
+}
+
+fn convolution_case<'a>(channels: usize, time: usize, stride: usize) -> Result<Case<'a>> {
+    let (x, weight, bias) = (random((1, time, channels))?, random((512, channels, 3))?, random(512)?);
+    let [a, b, c] = [&x, &weight, &bias].map(Clone::clone);
+    Ok(Case {
+        name: format!("conv1d_gelu {time}x{channels} / {stride}"),
+        operations: 2.0 * (time / stride * channels * 3 * 512) as f64,
+        ours: Box::new(move || ops::conv1d_gelu(&x, &weight, &bias, stride)),
+        candle: Box::new(move || {
+            let y = a.transpose(1, 2)?.contiguous()?.conv1d(&b, 1, stride, 1, 1)?;
+            y.broadcast_add(&c.reshape((1, (), 1))?)?.gelu_erf()
+        }),
+    })
+}
+
+fn cached_case<'a>(rows: usize, length: usize, dtype: DType) -> Result<Case<'a>> {
+    let q = random((rows, 1, 512))?;
+    let [k, v] = [random((rows, length, 512))?, random((rows, length, 512))?];
+    let heads = |x: &Tensor| x.reshape((rows, (), 8, 64))?.transpose(1, 2)?.contiguous();
+    // Candle's side gets keys and values that are already split into heads.
+    let (a, b, c) = (heads(&q)?, heads(&k)?, heads(&v)?);
+    let (k, v) = (k.to_dtype(dtype)?, v.to_dtype(dtype)?);
+    let slots: Vec<Slot> = (0..rows).map(|index| Slot { index, length }).collect();
+    Ok(Case {
+        name: format!("attention_cached {rows} x {length} {dtype:?}"),
+        operations: 4.0 * (rows * length * 512) as f64,
+        ours: Box::new(move || ops::attention_cached(&q, &k, &v, &slots, 8, false)),
+        candle: Box::new(move || {
+            let scores = (&a * 0.125)?.matmul(&b.transpose(D::Minus1, D::Minus2)?)?;
+            candle_nn::ops::softmax_last_dim(&scores)?.matmul(&c)
+        }),
+    })
+}

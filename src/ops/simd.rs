@@ -1,0 +1,207 @@
+//! Vectors of f32: which instructions run is chosen at run time, once per task, by the processor.
+
+use half::{bf16, f16, slice::HalfFloatSliceExt};
+use pulp::{Arch, NullaryFnOnce, Scalar, Simd};
+
+/// A set of vector instructions, with what `pulp` lacks: loads that widen.
+pub(super) trait Lanes: Simd {
+    /// The first `F32_LANES` elements of `source` in f32.
+    #[inline(always)]
+    fn widen_f16(self, source: &[f16]) -> Self::f32s {
+        widened::<Self>(|lane| widen_half(source[lane].to_bits()), source.len())
+    }
+
+    /// The first `F32_LANES` elements of `source` in f32.
+    #[inline(always)]
+    fn widen_bf16(self, source: &[bf16]) -> Self::f32s {
+        widened::<Self>(|lane| f32::from_bits(u32::from(source[lane].to_bits()) << 16), source.len())
+    }
+}
+
+/// A vector made lane by lane, in a shape that the compiler turns into vector instructions.
+#[inline(always)]
+fn widened<S: Simd>(lane: impl Fn(usize) -> f32, available: usize) -> S::f32s {
+    assert!(available >= S::F32_LANES);
+    let mut lanes = [0.0; 16];
+    for (index, value) in lanes.iter_mut().enumerate().take(S::F32_LANES) {
+        *value = lane(index);
+    }
+    S::as_simd_f32s(&lanes).0[0]
+}
+
+/// f16 to f32 by shifting the fields into place and moving the exponent; exact for all finite numbers.
+#[inline(always)]
+fn widen_half(bits: u16) -> f32 {
+    let bits = u32::from(bits);
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+    f32::from_bits(magnitude.to_bits() | ((bits & 0x8000) << 16))
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for pulp::x86::V4 {
+    #[inline(always)]
+    fn widen_f16(self, source: &[f16]) -> Self::f32s {
+        let Some(bits) = source.reinterpret_cast::<u16>().first_chunk::<16>() else {
+            unreachable!("callers pass whole vectors");
+        };
+        pulp::cast(self.avx512f._mm512_cvtph_ps(pulp::cast(*bits)))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for pulp::x86::V3 {}
+
+#[cfg(target_arch = "aarch64")]
+impl Lanes for pulp::aarch64::Neon {}
+
+impl Lanes for Scalar {}
+
+/// Work written once for all instruction sets; `run` must be `#[inline(always)]`.
+pub(super) trait Task {
+    /// What the work yields.
+    type Output;
+
+    /// Does the work.
+    fn run<S: Lanes>(self, simd: S) -> Self::Output;
+}
+
+struct Call<T, S> {
+    task: T,
+    simd: S,
+}
+
+impl<T: Task, S: Lanes> NullaryFnOnce for Call<T, S> {
+    type Output = T::Output;
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        self.task.run(self.simd)
+    }
+}
+
+/// Runs a task with the widest vectors that the processor has.
+pub(super) fn dispatch<T: Task>(task: T) -> T::Output {
+    match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(simd) => simd.vectorize(Call { task, simd }),
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(simd) => simd.vectorize(Call { task, simd }),
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(simd) => simd.vectorize(Call { task, simd }),
+        _ => task.run(Scalar),
+    }
+}
+
+/// An element of weights and caches: stored in its own type, computed with in f32.
+pub(super) trait Element: Copy + Send + Sync + Default + 'static {
+    /// The first `F32_LANES` elements of `source` in f32.
+    fn load<S: Lanes>(simd: S, source: &[Self]) -> S::f32s;
+
+    /// The element in f32.
+    fn widen(self) -> f32;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn load<S: Lanes>(_: S, source: &[Self]) -> S::f32s {
+        S::as_simd_f32s(source).0[0]
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    fn load<S: Lanes>(simd: S, source: &[Self]) -> S::f32s {
+        simd.widen_f16(source)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Element for bf16 {
+    #[inline(always)]
+    fn load<S: Lanes>(simd: S, source: &[Self]) -> S::f32s {
+        simd.widen_bf16(source)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// `c[0] + c[1] x + c[2] x^2 + ...` by Horner's rule.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
+    let mut sum = simd.splat_f32s(coefficients[N - 1]);
+    for &coefficient in coefficients[..N - 1].iter().rev() {
+        sum = simd.mul_add_f32s(sum, x, simd.splat_f32s(coefficient));
+    }
+    sum
+}
+
+/// `2^x` with a relative error of 2e-7 for x in -125 .. 127; below, 2^-125 (2.4e-38).
+///
+/// x is split into its nearest integer n, which becomes the exponent, and a rest in -1/2 .. 1/2, whose power is a
+/// polynomial (minimax, relative error 7.5e-8).
+#[inline(always)]
+pub(super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Adding 1.5 * 2^23 leaves n in the lowest bits of the sum.
+    let shifter = simd.splat_f32s(12_582_912.0);
+    let x = simd.max_f32s(x, simd.splat_f32s(-125.0));
+    let shifted = simd.add_f32s(x, shifter);
+    let rest = simd.sub_f32s(x, simd.sub_f32s(shifted, shifter));
+    let power = polynomial(
+        simd,
+        rest,
+        [1.000_000_1, 0.693_146_94, 0.240_221_2, 0.055_507_13, 0.009_675_541, 0.001_327_647_1],
+    );
+    let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), exponent))
+}
+
+/// GELU in its erf form, with an absolute error below 1e-7 for |x| < 1.
+///
+/// `gelu(x) = max(x, 0) - |x| / 2 * erfc(|x| / sqrt(2))`, and `log2(erfc(a / sqrt(2)))` is a polynomial of degree 8 in a
+/// (minimax in the error of the product, 9e-9 on 0 .. 6; beyond 6 the product is below 6e-9).
+#[inline(always)]
+pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let a = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(6.0));
+    let logarithm = polynomial(
+        simd,
+        a,
+        [
+            0.0,
+            -1.151_111,
+            -0.459_162_15,
+            -0.052_627_612,
+            0.007_245_422,
+            -0.000_272_076_02,
+            -0.000_131_473_12,
+            2.805_692_2e-5,
+            -1.902_064_2e-6,
+        ],
+    );
+    let product = simd.mul_f32s(simd.mul_f32s(a, simd.splat_f32s(0.5)), exp2(simd, logarithm));
+    simd.sub_f32s(simd.max_f32s(x, simd.splat_f32s(0.0)), product)
+}
+
+/// Replaces every element by its image; the last, incomplete vector is padded with zeros.
+#[inline(always)]
+pub(super) fn map<S: Simd>(simd: S, values: &mut [f32], image: impl Fn(S::f32s) -> S::f32s) {
+    let (vectors, rest) = S::as_mut_simd_f32s(values);
+    for vector in vectors {
+        *vector = image(*vector);
+    }
+    if !rest.is_empty() {
+        let result = image(simd.partial_load_f32s(rest));
+        simd.partial_store_f32s(rest, result);
+    }
+}
