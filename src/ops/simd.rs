@@ -41,7 +41,7 @@ fn widen_half(bits: u16) -> f32 {
 impl Lanes for pulp::x86::V4 {
     #[inline(always)]
     fn widen_f16(self, source: &[f16]) -> Self::f32s {
-        let Some(bits) = source.reinterpret_cast::<u16>().first_chunk::<16>() else {
+        let Some(bits) = source.reinterpret_cast().first_chunk::<16>() else {
             unreachable!("callers pass whole vectors");
         };
         pulp::cast(self.avx512f._mm512_cvtph_ps(pulp::cast(*bits)))
