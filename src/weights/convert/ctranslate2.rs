@@ -160,3 +160,80 @@ impl<R: Read + Seek> Reader<'_, R> {
         Ok(Variable { name, shape, element, offset, bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use rand::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::{super::handmade, *};
+
+    fn read(bytes: &[u8]) -> Result<Container, String> {
+        Container::read(&mut Cursor::new(bytes))
+    }
+
+    /// The hand-made container without the large table, so that thousands of variants are quick.
+    fn small() -> Vec<u8> {
+        let mut variables = handmade::variables();
+        variables.retain(|variable| variable.name != "decoder/embeddings/weight");
+        handmade::container(&variables)
+    }
+
+    #[test]
+    fn the_table_of_contents_is_read() {
+        let bytes = small();
+        let container = read(&bytes).expect("reads");
+        assert_eq!(container.spec, "WhisperSpec");
+        assert_eq!(container.aliases, [("decoder/projection/weight".into(), "decoder/embeddings/weight".into())]);
+        let conv = container.variables.iter().find(|variable| variable.name == "encoder/conv1/weight").expect("conv1");
+        assert_eq!((conv.shape.as_slice(), conv.element, conv.bytes), (&[2, 3, 3][..], Element::F16, 36));
+        let start = conv.offset as usize;
+        assert_eq!(bytes[start..start + 6], [0, 0, 1, 0, 2, 0]);
+    }
+
+    #[test]
+    fn every_truncation_and_surplus_is_refused() {
+        let bytes = small();
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{length}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(read(&longer).expect_err("refused").contains("follow its end"));
+    }
+
+    #[test]
+    fn lying_lengths_reserve_nothing() {
+        let bytes = small();
+        let count = 4 + 2 + "WhisperSpec".len() + 1 + 4;
+        let mut many = bytes.clone();
+        many[count..count + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(read(&many).is_err());
+        let mut future = bytes;
+        future[0] = 7;
+        assert!(read(&future).expect_err("refused").contains("version 7"));
+    }
+
+    #[test]
+    fn mutations_never_panic() {
+        let bytes = small();
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut refused = 0;
+        for _ in 0..20_000 {
+            let mut mutated = bytes.clone();
+            for _ in 0..random.gen_range(1..4) {
+                let position = random.gen_range(0..mutated.len());
+                mutated[position] = random.r#gen();
+            }
+            match read(&mutated) {
+                Ok(container) => {
+                    let inside = |variable: &Variable| variable.offset + variable.bytes <= mutated.len() as u64;
+                    assert!(container.variables.iter().all(inside));
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 1000, "only {refused} mutations touched the structure");
+    }
+}

@@ -35,7 +35,7 @@ pub(super) fn convert(source: &Path, destination: &Path, key: Option<&str>, keep
         let bytes = elements.and_then(|count| count.checked_mul(info.dtype.size_in_bytes() as u64));
         let bytes = bytes.filter(|&bytes| bytes <= length).ok_or_else(|| unfit(&format!("`{name}` is larger than the file")))?;
         let dtype = spelling(info.dtype).ok_or_else(|| unfit(&format!("`{name}` is of type {:?}", info.dtype)))?;
-        entries.push(Entry { name: name.clone(), dtype, shape, bytes });
+        entries.push(Entry { name: name.clone(), dtype: dtype.into(), shape, bytes });
     }
     if entries.is_empty() {
         return Err(unfit(&"it holds no tensors"));

@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Write},
+    io::{BufWriter, Read, Write},
     path::Path,
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     /// Its name.
     pub(super) name: String,
     /// `F16`, `F32`, `BF16`, ...
-    pub(super) dtype: &'static str,
+    pub(super) dtype: String,
     /// Its dimensions.
     pub(super) shape: Vec<usize>,
     /// Its length in bytes.
@@ -49,6 +49,21 @@ pub(super) fn write(
         }
     }
     output.flush().map_err(failed)
+}
+
+/// Copies a tensor's bytes, and says which of the two files failed.
+///
+/// # Errors
+/// [`Error::Machine`] when either file fails.
+pub(super) fn copy(input: &mut impl Read, output: &mut dyn Write, source: &Path, destination: &Path) -> Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let count = input.read(&mut buffer).map_err(|error| file_error("read", source, &error))?;
+        if count == 0 {
+            return Ok(());
+        }
+        output.write_all(&buffer[..count]).map_err(|error| file_error("write", destination, &error))?;
+    }
 }
 
 /// The header: offsets in the order of `entries`, padded with spaces so that the data starts at a multiple of eight.
@@ -93,8 +108,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.safetensors");
         let entries = [
-            Entry { name: "b".into(), dtype: "F32", shape: vec![2], bytes: 8 },
-            Entry { name: "a".into(), dtype: "F16", shape: vec![1, 3], bytes: 6 },
+            Entry { name: "b".into(), dtype: "F32".into(), shape: vec![2], bytes: 8 },
+            Entry { name: "a".into(), dtype: "F16".into(), shape: vec![1, 3], bytes: 6 },
         ];
         let contents: [&[u8]; 2] = [&[0, 0, 128, 63, 0, 0, 0, 64], &[1, 2, 3, 4, 5, 6]];
         write(&path, &entries, |index, output| {

