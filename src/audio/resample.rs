@@ -99,8 +99,12 @@ impl Resampler {
 impl Conversion {
     fn new(rate: u32) -> Result<Self> {
         let (from, to) = (rate as usize, SAMPLE_RATE);
+        // Blocks are multiples of the shortest stretch with whole samples at both rates. An even multiple makes the
+        // latency, half a block, a whole number of samples on both sides: an odd one would shift by half a sample.
+        let stretch = from / greatest_common_divisor(from, to);
         let wanted = (BLOCK * from).div_ceil(to).max(BLOCK);
-        let fft = Fft::new_custom(from, to, wanted, 1, 1, WindowFunction::BlackmanHarris2, FixedSync::Both)
+        let block = wanted.div_ceil(stretch).next_multiple_of(2) * stretch;
+        let fft = Fft::new_custom(from, to, block, 1, 1, WindowFunction::BlackmanHarris2, FixedSync::Both)
             .map_err(|error| Error::Bug(format!("no resampler from {rate} Hz: {error}")))?;
         let latency = fft.output_delay();
         let (pending, block) = (Vec::with_capacity(fft.input_frames_next()), vec![0.0; fft.output_frames_max()]);
@@ -139,5 +143,107 @@ impl Conversion {
         self.latency -= dropped;
         output.extend_from_slice(&self.block[dropped..written]);
         Ok(())
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::TAU;
+
+    /// Rates as they are met, and some that divide badly.
+    const RATES_MET: [u32; 12] =
+        [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000, 44_056];
+
+    /// The sum of tones at `frequencies`, each with its own phase, of amplitude 0.9 in all.
+    fn tones(frequencies: &[f64], rate: f64, count: usize) -> Vec<f64> {
+        let sample = |index: usize| {
+            let tone = |(phase, frequency): (usize, &f64)| (TAU * frequency * index as f64 / rate + phase as f64).sin();
+            frequencies.iter().enumerate().map(tone).sum::<f64>() * 0.9 / frequencies.len() as f64
+        };
+        (0..count).map(sample).collect()
+    }
+
+    fn converted(input: &[f64], rate: u32, block: usize) -> Vec<f32> {
+        let input: Vec<f32> = input.iter().map(|&sample| sample as f32).collect();
+        let mut resampler = Resampler::new(rate).expect("a possible rate");
+        let mut output = Vec::new();
+        for part in input.chunks(block) {
+            resampler.push(part, &mut output).expect("room for every block");
+        }
+        resampler.finish(&mut output).expect("room for the tail");
+        output
+    }
+
+    /// Energy of `output - wanted`, relative to one of `count` tones of amplitude 0.9 in all, in decibels.
+    fn residue(output: &[f32], wanted: &[f64], count: usize) -> f64 {
+        let inner = 1600..output.len().min(wanted.len()) - 1600;
+        let error: f64 = inner.clone().map(|index| (f64::from(output[index]) - wanted[index]).powi(2)).sum();
+        let tone = (0.9 / count as f64).powi(2) / 2.0;
+        10.0 * (error / inner.len() as f64 / tone + 1e-30).log10()
+    }
+
+    #[test]
+    fn tones_below_the_limit_stay_as_and_where_they_are() {
+        for rate in RATES_MET {
+            let kept: Vec<f64> = [100.0, 440.0, 1000.0, 3000.0, 3800.0, 7000.0, 7600.0]
+                .into_iter()
+                .filter(|f| *f < f64::from(rate) * 0.475)
+                .collect();
+            let count = rate as usize * 237 / 100;
+            let output = converted(&tones(&kept, f64::from(rate), count), rate, 1000);
+            let seconds = count as f64 / f64::from(rate);
+            assert_eq!(output.len(), (seconds * 16_000.0).round() as usize, "length from {rate} Hz");
+            let wanted = tones(&kept, 16_000.0, output.len());
+            let error = residue(&output, &wanted, kept.len());
+            assert!(error < -90.0, "{error:.1} dB from {rate} Hz");
+        }
+    }
+
+    #[test]
+    fn tones_above_the_limit_vanish() {
+        for rate in RATES_MET {
+            let removed: Vec<f64> = [8300.0, 9000.0, 12_000.0, 15_999.0, 20_000.0]
+                .into_iter()
+                .filter(|f| *f < f64::from(rate) * 0.49)
+                .collect();
+            if removed.is_empty() || rate == 16_000 {
+                continue;
+            }
+            let output = converted(&tones(&removed, f64::from(rate), rate as usize), rate, 4096);
+            let error = residue(&output, &vec![0.0; output.len()], removed.len());
+            assert!(error < -100.0, "{error:.1} dB from {rate} Hz");
+        }
+    }
+
+    #[test]
+    fn the_size_of_the_blocks_does_not_matter() {
+        let input = tones(&[440.0, 2000.0], 44_100.0, 30_000);
+        assert_eq!(converted(&input, 44_100, 1), converted(&input, 44_100, 30_000));
+    }
+
+    #[test]
+    fn short_and_empty_signals_keep_their_length() {
+        assert_eq!(converted(&[], 48_000, 10), Vec::<f32>::new());
+        assert_eq!(converted(&[0.5; 3], 48_000, 10).len(), 1);
+        assert_eq!(converted(&[0.5; 441], 44_100, 10).len(), 160);
+        assert_eq!(converted(&[0.5; 7], 16_000, 3), [0.5; 7]);
+    }
+
+    #[test]
+    fn impossible_rates_are_refused() {
+        for rate in [0, 999, 768_001, u32::MAX] {
+            assert!(matches!(Resampler::new(rate), Err(Error::Audio(_))), "{rate}");
+        }
+        for rate in [*RATES.start(), *RATES.end(), 767_999] {
+            assert_eq!(
+                converted(&[0.1; 5000], rate, 512).len(),
+                (5000.0 * 16_000.0 / f64::from(rate)).round() as usize
+            );
+        }
     }
 }
