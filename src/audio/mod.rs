@@ -1,6 +1,8 @@
 //! From any file to 16 kHz mono samples, and from samples to the features that the models read.
 
 pub mod mel;
+pub mod decode;
+pub mod resample;
 
 use std::{ops::Range, sync::Arc};
 
@@ -9,7 +11,7 @@ use crate::span::{Span, seconds_of};
 /// Mono audio at 16 kHz, nominally in -1..1. Clones and slices share the samples.
 #[derive(Debug, Clone)]
 pub struct Audio {
-    samples: Arc<[f32]>,
+    samples: Arc<Vec<f32>>,
     range: Range<usize>,
 }
 
@@ -17,7 +19,7 @@ impl Audio {
     /// Takes samples at 16 kHz.
     pub fn new(samples: Vec<f32>) -> Self {
         let range = 0..samples.len();
-        Self { samples: samples.into(), range }
+        Self { samples: Arc::new(samples), range }
     }
 
     /// The samples.

@@ -1,0 +1,131 @@
+//! The edit lists of MP4 files: where in a track its presentation begins and how long it lasts.
+//!
+//! An AAC encoder puts a frame or two of run-in before the first sound, and the edit list is where an MP4 file says how
+//! much to drop (ISO/IEC 14496-12, 8.6.6). Symphonia reads the list but does not act on it. Lists that rearrange a track
+//! are rare and only their first piece is honoured: a pause before the start, then the place where the media begins.
+
+use super::source::Source;
+use crate::error::Result;
+
+/// Boxes are looked for no deeper and in no more steps than any real file needs.
+const MOST_BOXES: usize = 4096;
+
+/// More of a movie header than this is not read for the sake of its edit lists.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What to do with a track's samples before anything else, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Edit {
+    /// Silence before the first sample.
+    pub pause: f64,
+    /// Media to drop from the front.
+    pub skip: f64,
+    /// The length of the presentation without the pause; `None` means to the end.
+    pub length: Option<f64>,
+}
+
+/// What a walk over the boxes at the top of a file has found.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Movie {
+    /// Whether the file begins like an MP4 file.
+    pub is_mp4: bool,
+    /// Whether it has its index, without which nothing can be found in it.
+    pub has_index: bool,
+    /// The edit of each track, in the file's order, where it has a list.
+    pub edits: Vec<Option<Edit>>,
+}
+
+/// Looks through the boxes of `source`; a file of another kind gives an empty [`Movie`].
+pub(super) fn read(source: &Source) -> Result<Movie> {
+    let (mut movie, mut at, length) = (Movie::default(), 0, source.length()?);
+    for _ in 0..MOST_BOXES {
+        let Some((name, header, size)) = box_header(&source.read_at(at, 16)?, length - at) else { break };
+        movie.is_mp4 |= at == 0 && matches!(&name, b"ftyp" | b"moov" | b"wide" | b"skip" | b"free" | b"mdat");
+        if !movie.is_mp4 {
+            break;
+        }
+        if &name == b"moov" {
+            movie.has_index = true;
+            if size <= MOST_BYTES {
+                movie.edits = edits_of(&source.read_at(at + header, (size - header) as usize)?);
+            }
+        }
+        movie.has_index |= &name == b"moof";
+        at += size;
+        if at >= length {
+            break;
+        }
+    }
+    Ok(movie)
+}
+
+/// Name, bytes of the header, bytes in all; `ahead` bytes are left in the file.
+fn box_header(bytes: &[u8], ahead: u64) -> Option<([u8; 4], u64, u64)> {
+    let name = bytes.get(4..8)?.try_into().ok()?;
+    let (header, size) = match u64::from(word(bytes, 0)?) {
+        0 => (8, ahead),
+        1 => (16, u64::from(word(bytes, 8)?) << 32 | u64::from(word(bytes, 12)?)),
+        size => (8, size),
+    };
+    (size >= header).then_some((name, header, size.min(ahead)))
+}
+
+/// The bodies of the boxes called `name` directly inside `body`.
+fn children<'a>(body: &'a [u8], name: &'a [u8; 4]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let (found, header, size) = box_header(rest, rest.len() as u64)?;
+        let (whole, behind) = rest.split_at(size as usize);
+        rest = behind;
+        Some((found, whole.get(header as usize..).unwrap_or_default()))
+    })
+    .take(MOST_BOXES)
+    .filter(move |(found, _)| found == name)
+    .map(|(_, body)| body)
+}
+
+fn edits_of(movie: &[u8]) -> Vec<Option<Edit>> {
+    let Some(movie_ticks) = children(movie, b"mvhd").next().and_then(|body| time_scale(body)) else {
+        return Vec::new();
+    };
+    children(movie, b"trak").map(|track| edit_of(track, movie_ticks)).collect()
+}
+
+fn edit_of(track: &[u8], movie_ticks: f64) -> Option<Edit> {
+    let media_ticks = time_scale(children(children(track, b"mdia").next()?, b"mdhd").next()?)?;
+    let list = children(children(track, b"edts").next()?, b"elst").next()?;
+    let (wide, count) = (list.first()? == &1, word(list, 4)?);
+    let mut edit = Edit { pause: 0.0, skip: 0.0, length: None };
+    let entries = list.get(8..)?.chunks_exact(if wide { 20 } else { 12 });
+    for (index, entry) in entries.take(count as usize).enumerate() {
+        let (duration, start) = if wide {
+            (long(entry, 0)?, long(entry, 8)? as i64)
+        } else {
+            (u64::from(word(entry, 0)?), i64::from(word(entry, 4)? as i32))
+        };
+        let seconds = duration as f64 / movie_ticks;
+        if start < 0 {
+            edit.pause += seconds;
+            continue;
+        }
+        edit.skip = start as f64 / media_ticks;
+        // The last piece gives the length; with more to come, or no length stated (fragments), play to the end.
+        edit.length = (index + 1 == count as usize && seconds > 0.0).then_some(seconds);
+        break;
+    }
+    Some(edit)
+}
+
+/// Ticks per second from a movie or media header.
+fn time_scale(header: &[u8]) -> Option<f64> {
+    let ticks = word(header, if header.first()? == &1 { 20 } else { 12 })?;
+    (ticks > 0).then_some(f64::from(ticks))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}

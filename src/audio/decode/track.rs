@@ -1,0 +1,212 @@
+//! Which track is decoded, by what, and what the codecs are called.
+
+use symphonia::core::{
+    audio::Channels,
+    codecs::{
+        CodecParameters,
+        audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known as codec},
+        registry::CodecRegistry,
+    },
+    formats::{FormatReader, Track, TrackType, well_known::FORMAT_ID_MKV},
+};
+
+use super::{aac, opus::OpusDecoder, pcm::MOST_CHANNELS, timeline::Times};
+use crate::error::{Error, Result};
+
+/// More frames in a packet than any codec has; a header that claims more is damaged.
+const MOST_FRAMES_PER_PACKET: u64 = 1 << 17;
+
+/// An audio track that can be decoded.
+#[derive(Debug, Clone)]
+pub(super) struct Choice {
+    /// The container's number of the track.
+    pub id: u32,
+    /// Its place among the container's tracks.
+    pub index: usize,
+    /// Its place among the audio tracks, from 1, as people count.
+    pub ordinal: usize,
+    /// The codec's name.
+    pub codec: String,
+    /// What the listener should know about how it is decoded.
+    pub remark: Option<&'static str>,
+    pub parameters: AudioCodecParameters,
+    /// What the times of its packets are good for.
+    pub times: Times,
+    /// The whole length that the container states, in seconds.
+    pub seconds: Option<f64>,
+}
+
+impl Choice {
+    /// A decoder for this track.
+    pub(super) fn decoder(&self) -> Result<Box<dyn AudioDecoder>> {
+        let options = AudioDecoderOptions::default();
+        registry().make_audio_decoder(&self.parameters, &options).map_err(|error| {
+            Error::Audio(format!("the file holds {}, which cannot be decoded: {error}; {REMEDY}", self.codec))
+        })
+    }
+}
+
+/// What to do about a codec that is not understood.
+pub(super) const REMEDY: &str = "convert it to WAV, FLAC, MP3, AAC or Opus first";
+
+const CORE_ONLY: &str = "HE-AAC is decoded by its AAC-LC core: sound above half its sample rate is left out";
+
+fn registry() -> CodecRegistry {
+    let mut registry = CodecRegistry::new();
+    symphonia::default::register_enabled_codecs(&mut registry);
+    registry.register_audio_decoder::<OpusDecoder>();
+    registry
+}
+
+/// The tracks that can be decoded, in the container's order.
+///
+/// # Errors
+/// [`Error::Audio`] when there is none, saying why.
+pub(super) fn choices(reader: &dyn FormatReader) -> Result<Vec<Choice>> {
+    let mut choices = Vec::new();
+    let mut refusal = None;
+    let tracks = reader.tracks();
+    let audio = tracks.iter().enumerate().filter_map(|(index, track)| match &track.codec_params {
+        Some(CodecParameters::Audio(parameters)) => Some((index, track, parameters)),
+        _ => None,
+    });
+    for (ordinal, (index, track, parameters)) in audio.enumerate() {
+        match choice(reader, track, parameters, index, ordinal + 1) {
+            Ok(choice) => choices.push(choice),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    if !choices.is_empty() {
+        return Ok(choices);
+    }
+    Err(refusal.unwrap_or_else(|| {
+        let video = tracks.iter().any(|track| track.track_type() == Some(TrackType::Video));
+        Error::Audio(if video {
+            "the file holds video but no sound; send one with an audio track".into()
+        } else if tracks.iter().any(|track| track.codec_params.is_none()) {
+            format!("the file holds no track of a known codec; {REMEDY}")
+        } else {
+            "the file holds no audio track".into()
+        })
+    }))
+}
+
+fn choice(
+    reader: &dyn FormatReader,
+    track: &Track,
+    parameters: &AudioCodecParameters,
+    index: usize,
+    ordinal: usize,
+) -> Result<Choice> {
+    let mut parameters = parameters.clone();
+    let mut name = name_of(parameters.codec).to_owned();
+    let mut remark = None;
+    if let (codec::CODEC_ID_AAC, Some(config)) = (parameters.codec, &parameters.extra_data)
+        && let Some(configuration) = aac::read(config)
+    {
+        name = configuration.name.to_owned();
+        if let Some(core) = configuration.core {
+            parameters.with_extra_data(core.into());
+            remark = Some(CORE_ONLY);
+        }
+    }
+    check(&parameters, &name)?;
+    let choice = Choice {
+        id: track.id,
+        index,
+        ordinal,
+        codec: name,
+        remark,
+        times: match (reader.format_info().format, parameters.codec) {
+            // These drop their run-in themselves; the times of their first packets tell of it again.
+            (FORMAT_ID_MKV, codec::CODEC_ID_OPUS | codec::CODEC_ID_VORBIS) => Times::Holes,
+            (FORMAT_ID_MKV, _) => Times::HolesAndRunIn,
+            _ => Times::Counted,
+        },
+        seconds: seconds_of(reader, track, &parameters),
+        parameters,
+    };
+    choice.decoder()?;
+    Ok(choice)
+}
+
+/// Refuses parameters that no real file has before a decoder allocates by them.
+fn check(parameters: &AudioCodecParameters, name: &str) -> Result<()> {
+    let channels = parameters.channels.as_ref().map_or(0, Channels::count);
+    if parameters.sample_rate == Some(0) {
+        return Err(Error::Audio("the file's header gives a sample rate of 0; it is damaged".into()));
+    }
+    if channels > MOST_CHANNELS as usize {
+        return Err(Error::Audio(format!("the file's header gives {channels} channels of {name}; it is damaged")));
+    }
+    if parameters.max_frames_per_packet.is_some_and(|frames| frames > MOST_FRAMES_PER_PACKET) {
+        return Err(Error::Audio(format!(
+            "the file's header gives packets of {name} that are too long; it is damaged"
+        )));
+    }
+    if parameters.codec == codec::CODEC_ID_ALAC {
+        // The frame length leads Apple's cookie; the decoder allocates by it.
+        let cookie = parameters.extra_data.as_deref().unwrap_or_default();
+        let frames = cookie.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        if u64::from(frames) > MOST_FRAMES_PER_PACKET {
+            return Err(Error::Audio(
+                "the file's header gives packets of ALAC that are too long; it is damaged".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The length that the container states for the track, or for everything in it.
+fn seconds_of(reader: &dyn FormatReader, track: &Track, parameters: &AudioCodecParameters) -> Option<f64> {
+    let media = reader.media_info();
+    let stated = |base: Option<symphonia::core::units::TimeBase>, length: Option<symphonia::core::units::Duration>| {
+        Some(base?.calc_duration(length?)?.as_secs_f64())
+    };
+    let counted = || Some(track.num_frames? as f64 / f64::from(parameters.sample_rate?));
+    stated(track.time_base, track.duration)
+        .or_else(counted)
+        .or_else(|| stated(media.time_base, media.duration))
+        .filter(|seconds| *seconds > 0.0)
+}
+
+/// The usual name of a codec.
+fn name_of(id: AudioCodecId) -> &'static str {
+    const NAMES: &[(AudioCodecId, &str)] = &[
+        (codec::CODEC_ID_PCM_ALAW, "A-law"),
+        (codec::CODEC_ID_PCM_MULAW, "mu-law"),
+        (codec::CODEC_ID_ADPCM_G722, "G.722"),
+        (codec::CODEC_ID_ADPCM_G726, "G.726"),
+        (codec::CODEC_ID_ADPCM_G726LE, "G.726"),
+        (codec::CODEC_ID_ADPCM_MS, "Microsoft ADPCM"),
+        (codec::CODEC_ID_ADPCM_IMA_WAV, "IMA ADPCM"),
+        (codec::CODEC_ID_ADPCM_IMA_QT, "IMA ADPCM"),
+        (codec::CODEC_ID_VORBIS, "Vorbis"),
+        (codec::CODEC_ID_OPUS, "Opus"),
+        (codec::CODEC_ID_SPEEX, "Speex"),
+        (codec::CODEC_ID_MUSEPACK, "Musepack"),
+        (codec::CODEC_ID_MP1, "MP1"),
+        (codec::CODEC_ID_MP2, "MP2"),
+        (codec::CODEC_ID_MP3, "MP3"),
+        (codec::CODEC_ID_AAC, "AAC-LC"),
+        (codec::CODEC_ID_AC3, "AC-3"),
+        (codec::CODEC_ID_EAC3, "E-AC-3"),
+        (codec::CODEC_ID_AC4, "AC-4"),
+        (codec::CODEC_ID_DCA, "DTS"),
+        (codec::CODEC_ID_ATRAC1, "ATRAC"),
+        (codec::CODEC_ID_ATRAC3, "ATRAC3"),
+        (codec::CODEC_ID_WMA, "Windows Media Audio"),
+        (codec::CODEC_ID_FLAC, "FLAC"),
+        (codec::CODEC_ID_WAVPACK, "WavPack"),
+        (codec::CODEC_ID_MONKEYS_AUDIO, "Monkey's Audio"),
+        (codec::CODEC_ID_ALAC, "ALAC"),
+        (codec::CODEC_ID_TTA, "True Audio"),
+        (codec::CODEC_ID_TRUEHD, "Dolby TrueHD"),
+    ];
+    let pcm = codec::CODEC_ID_PCM_S32LE..=codec::CODEC_ID_PCM_F64BE_PLANAR;
+    match NAMES.iter().find(|(known, _)| *known == id) {
+        Some((_, name)) => name,
+        None if pcm.contains(&id) => "PCM",
+        None => "an unknown codec",
+    }
+}
