@@ -1,6 +1,7 @@
 //! From the formats in which models are published to the one that Palabra reads: safetensors with the hub's names.
 
 mod ctranslate2;
+mod onnx;
 mod pytorch;
 mod tensor_file;
 mod tokenizer;
@@ -29,6 +30,14 @@ pub(super) fn convert(
             let checkpoint = source.join("pytorch_model.bin");
             pytorch::convert(&checkpoint, &destination.join("model.safetensors"), key, |_| true)?;
             move_files(source, destination, "pytorch_model.bin")
+        }
+        Some(Converter::Onnx) => {
+            onnx::convert(
+                &source.join("model.onnx"),
+                &destination.join("model.safetensors"),
+                key.unwrap_or_default(),
+            )?;
+            move_files(source, destination, "model.onnx")
         }
         None => move_files(source, destination, ""),
     }
