@@ -2,12 +2,15 @@
 
 #[path = "support/mod.rs"]
 mod support;
+#[path = "parity/vad.rs"]
+mod vad;
 #[path = "parity/whisper.rs"]
 mod whisper;
 
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
+    trials.extend(vad::trials());
     trials.extend(whisper::trials());
     libtest_mimic::run(&arguments, trials).exit()
 }

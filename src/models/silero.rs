@@ -48,7 +48,7 @@ struct Convolution {
 impl Convolution {
     const TAPS: usize = 3;
 
-    fn load(vb: VarBuilder, inputs: usize, outputs: usize, stride: usize) -> Result<Self> {
+    fn load(vb: &VarBuilder, inputs: usize, outputs: usize, stride: usize) -> Result<Self> {
         let weight = vb.get((outputs, inputs, Self::TAPS), "weight")?;
         let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((Self::TAPS * inputs, outputs))?;
         Ok(Self { weight, bias: vb.get(outputs, "bias")?, stride })
@@ -165,7 +165,7 @@ impl Silero {
     ///
     /// # Errors
     /// [`Error::Tensor`](crate::Error::Tensor) when a tensor is missing or has another shape.
-    pub fn load(vb: VarBuilder) -> Result<Self> {
+    pub fn load(vb: &VarBuilder) -> Result<Self> {
         let basis = vb.get((2 * BINS, 1, FRAME), "stft.forward_basis_buffer")?.squeeze(1)?;
         let gates = Recurrence::GATES;
         let block = |index: usize| vb.pp(format!("encoder.{index}.reparam_conv"));
@@ -174,14 +174,14 @@ impl Silero {
             cosine: basis.narrow(0, 0, BINS)?.t()?.contiguous()?,
             sine: basis.narrow(0, BINS, BINS)?.t()?.contiguous()?,
             encoder: [
-                Convolution::load(block(0), BINS, 128, 1)?,
-                Convolution::load(block(1), 128, 64, 2)?,
-                Convolution::load(block(2), 64, 64, 2)?,
-                Convolution::load(block(3), 64, HIDDEN, 1)?,
+                Convolution::load(&block(0), BINS, 128, 1)?,
+                Convolution::load(&block(1), 128, 64, 2)?,
+                Convolution::load(&block(2), 64, 64, 2)?,
+                Convolution::load(&block(3), 64, HIDDEN, 1)?,
             ],
             input_weight: vb.get((gates, HIDDEN), "decoder.rnn.weight_ih")?.t()?.contiguous()?,
             input_bias: bias,
-            recurrence: Recurrence::load(&vb)?,
+            recurrence: Recurrence::load(vb)?,
             device: vb.device().clone(),
         })
     }

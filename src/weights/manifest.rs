@@ -107,7 +107,8 @@ pub struct Source {
     pub files: Vec<SourceFile>,
     /// What turns the files into `model.safetensors`.
     pub converter: Option<Converter>,
-    /// The state dict's key inside a PyTorch checkpoint, where it is not the checkpoint itself.
+    /// The state dict's key inside a PyTorch checkpoint, where it is not the checkpoint itself; the beginning of the names
+    /// of the tensors to keep from an ONNX model.
     pub key: Option<String>,
 }
 
@@ -135,6 +136,8 @@ pub enum Converter {
     Ctranslate2,
     /// A PyTorch checkpoint: `pytorch_model.bin`.
     Pytorch,
+    /// An ONNX model: `model.onnx`.
+    Onnx,
 }
 
 impl Source {

@@ -3,6 +3,7 @@
 mod ctranslate2;
 #[cfg(test)]
 pub(super) mod handmade;
+mod onnx;
 mod pytorch;
 pub(super) mod shards;
 mod tensor_file;
@@ -37,6 +38,15 @@ pub(super) fn convert(converter: Option<Converter>, key: Option<&str>, source: &
             place_others(source, destination, "pytorch_model.bin")
         }
         None => place_others(source, destination, ""),
+        Some(Converter::Onnx) => {
+            onnx::convert(
+                &source.join("model.onnx"),
+                &destination.join("model.safetensors"),
+                key.unwrap_or_default(),
+            )?;
+            move_files(source, destination, "model.onnx")
+        }
+        None => move_files(source, destination, ""),
     }
 }
 
