@@ -1,6 +1,15 @@
 //! Bidirectional attention: `softmax(q k^T / sqrt(D)) v` for every head (Vaswani et al., 2017).
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{
+    is_fast,
+    matrix::Packed,
+    output::Output,
+    slice,
+    tiled::{HEAD_LIMIT, Head},
+};
 
 /// Full attention: q (B, Tq, H*D), k and v (B, Tk, H*D) -> (B, Tq, H*D).
 ///
@@ -8,7 +17,11 @@ use candle_core::{D, DType, Result, Tensor};
 /// When the shapes do not fit.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
     check(q, k, v, heads)?;
-    composition(q, k, v, heads)
+    if is_fast(&[q, k, v]) && q.dim(2)? / heads <= HEAD_LIMIT {
+        q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &Tiled { heads })
+    } else {
+        composition(q, k, v, heads)
+    }
 }
 
 fn check(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<()> {
@@ -60,5 +73,91 @@ pub(super) fn softmax(x: &Tensor) -> Result<Tensor> {
     match x.dtype() {
         DType::F16 | DType::BF16 => candle_nn::ops::softmax_last_dim(&x.to_dtype(DType::F32)?)?.to_dtype(x.dtype()),
         _ => candle_nn::ops::softmax_last_dim(x),
+    }
+}
+
+/// The fast path: f32 on the CPU.
+struct Tiled {
+    heads: usize,
+}
+
+impl CustomOp3 for Tiled {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        ql: &Layout,
+        k: &CpuStorage,
+        kl: &Layout,
+        v: &CpuStorage,
+        vl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (batch, queries, channels) = ql.shape().dims3()?;
+        let keys = kl.dims()[1];
+        let (q, k, v) = (slice::<f32>(q, ql)?, slice::<f32>(k, kl)?, slice::<f32>(v, vl)?);
+        let size = channels / self.heads;
+        let mut output = Output::new(q.len());
+        let parts = output.parts();
+        (0..batch * self.heads).into_par_iter().with_max_len(1).for_each(|task| {
+            let (row, offset) = (task / self.heads, task % self.heads * size);
+            let of_key = |key: usize| (row * keys + key) * channels + offset;
+            let place = |query: usize| (row * queries + query) * channels + offset;
+            let head = Head {
+                keys: Packed::from_rows(keys, size, |key, target| target.copy_from_slice(&k[of_key(key)..][..size])),
+                values: Packed::from_columns(size, keys, |key, target| {
+                    target.copy_from_slice(&v[of_key(key)..][..size]);
+                }),
+                queries,
+                query: |query: usize| &q[place(query)..][..size],
+                visible: |_| keys,
+                place: &place,
+                parts,
+            };
+            // SAFETY: the channels of this head in this batch row are written by this task alone.
+            unsafe { head.run() };
+        });
+        // SAFETY: the tasks cover all rows, heads and queries.
+        Ok((CpuStorage::F32(unsafe { output.into_values() }), ql.shape().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests::{assert_close, random};
+
+    #[test]
+    fn follows_the_definition_in_f64() -> Result<()> {
+        for (batch, queries, keys, heads, size) in
+            [(1, 1, 1, 1, 64), (2, 7, 13, 3, 16), (3, 130, 33, 2, 20), (1, 25, 1500, 6, 64), (1, 9, 513, 2, 160)]
+        {
+            let q = (random((batch, queries, heads * size))? * 2.0)?;
+            let (k, v) = (random((batch, keys, heads * size))?, random((batch, keys, heads * size))?);
+            let [a, b, c] = [&q, &k, &v].map(|x| x.to_dtype(DType::F64));
+            let expected = attention(&a?, &b?, &c?, heads)?;
+            let name = format!("attention {batch}x{queries}x{keys}, {heads}x{size}");
+            assert_close(&name, &attention(&q, &k, &v, heads)?, &expected, 1e-5)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn stands_scores_far_apart() -> Result<()> {
+        let (q, k) = ((random((1, 5, 64))? * 30.0)?, (random((1, 1100, 64))? * 30.0)?);
+        let v = random((1, 1100, 64))?;
+        let [a, b, c] = [&q, &k, &v].map(|x| x.to_dtype(DType::F64));
+        assert_close("attention to sharp scores", &attention(&q, &k, &v, 1)?, &attention(&a?, &b?, &c?, 1)?, 5e-3)
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_fit() -> Result<()> {
+        let (q, k) = (random((2, 5, 12))?, random((2, 4, 12))?);
+        assert!(attention(&q, &k, &k, 5).is_err());
+        assert!(attention(&q, &k, &random((2, 3, 12))?, 3).is_err());
+        assert!(attention(&q.narrow(0, 0, 1)?, &k, &k, 3).is_err());
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::output::{Output, Parts};
-use super::simd::{Element, Lanes, Task, dispatch, gelu, map};
+use super::simd::{Element, Lanes, Task, dispatch, gelu_all};
 
 /// Columns of a panel.
 pub(super) const PANEL: usize = 32;
@@ -98,12 +98,14 @@ fn tiles<S: Lanes, E: Element, const W: usize, const R: usize, const V: usize>(
     for column in (0..PANEL).step_by(width) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for (k, weights) in panel.iter().enumerate().take(STRIDE) {
-            let weights: [S::f32s; V] =
-                std::array::from_fn(|v| E::load(simd, &weights[column + v * S::F32_LANES..]));
+            let mut vectors = [simd.splat_f32s(0.0); V];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = E::load(simd, &weights[column + v * S::F32_LANES..]);
+            }
             for r in 0..R {
                 let value = simd.splat_f32s(rows[r][k]);
                 for v in 0..V {
-                    sums[r][v] = simd.mul_add_e_f32s(value, weights[v], sums[r][v]);
+                    sums[r][v] = simd.mul_add_e_f32s(value, vectors[v], sums[r][v]);
                 }
             }
         }
@@ -146,12 +148,40 @@ impl<E: Element> Packed<E> {
         self.panels[start..start + self.inputs].iter().map(move |columns| columns[output % PANEL].widen())
     }
 
-    fn panel_count(&self) -> usize {
+    /// Packs the matrix whose column `input` is written by `column(input, target)`.
+    pub(super) fn from_columns(outputs: usize, inputs: usize, column: impl Fn(usize, &mut [E])) -> Self {
+        let mut panels = vec![[E::default(); PANEL]; outputs.div_ceil(PANEL) * inputs];
+        let mut values = vec![E::default(); outputs];
+        for input in 0..inputs {
+            column(input, &mut values);
+            for (index, values) in values.chunks(PANEL).enumerate() {
+                panels[index * inputs + input][..values.len()].copy_from_slice(values);
+            }
+        }
+        Self { panels, outputs, inputs }
+    }
+
+    /// Packs the matrix whose row `output` is written by `row(output, target)`.
+    pub(super) fn from_rows(outputs: usize, inputs: usize, row: impl Fn(usize, &mut [E])) -> Self {
+        let mut panels = vec![[E::default(); PANEL]; outputs.div_ceil(PANEL) * inputs];
+        let mut values = vec![E::default(); inputs];
+        for output in 0..outputs {
+            row(output, &mut values);
+            let panel = &mut panels[output / PANEL * inputs..][..inputs];
+            for (columns, &value) in panel.iter_mut().zip(&values) {
+                columns[output % PANEL] = value;
+            }
+        }
+        Self { panels, outputs, inputs }
+    }
+
+    /// The number of panels.
+    pub(super) fn panel_count(&self) -> usize {
         self.outputs.div_ceil(PANEL)
     }
 
     /// Depths `depth .. depth + count` of a panel.
-    fn panel(&self, index: usize, depth: usize, count: usize) -> &[[E; PANEL]] {
+    pub(super) fn panel(&self, index: usize, depth: usize, count: usize) -> &[[E; PANEL]] {
         &self.panels[index * self.inputs + depth..][..count]
     }
 }
@@ -275,7 +305,7 @@ impl<E: Element, F> ProductTask<'_, E, F> {
                 add_to(simd, sums, &bias[column..column + width]);
             }
             if self.finish.gelu {
-                map(simd, sums, |sum| gelu(simd, sum));
+                gelu_all(simd, sums);
             }
             if let Some(residual) = self.finish.residual {
                 add_to(simd, sums, &residual[start..start + width]);

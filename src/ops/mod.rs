@@ -13,6 +13,7 @@ pub mod logits;
 mod matrix;
 mod output;
 mod simd;
+mod tiled;
 
 pub use attention::attention;
 pub use cache::{Slot, append, attention_cached, attention_weights_cached};
@@ -33,5 +34,32 @@ fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => candle_core::bail!("a fast path was given a tensor that is not contiguous"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Result, Shape, Tensor};
+
+    /// Normal numbers of deviation 1.
+    pub(super) fn random(shape: impl Into<Shape>) -> Result<Tensor> {
+        Tensor::randn(0f32, 1.0, shape, &Device::Cpu)
+    }
+
+    /// Fails unless both have one shape and differ by at most `tolerance`; prints the largest difference.
+    pub(super) fn assert_close(name: &str, ours: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {
+        assert_eq!(ours.dims(), expected.dims(), "{name}: shape");
+        let ours = ours.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let expected = expected.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let mut worst = (0.0, 0);
+        for (index, (a, b)) in ours.iter().zip(&expected).enumerate() {
+            assert!(a.is_finite(), "{name}: element {index} is {a}");
+            if (a - b).abs() > worst.0 {
+                worst = ((a - b).abs(), index);
+            }
+        }
+        println!("{name}: max abs error {:.2e} at element {} of {}", worst.0, worst.1, ours.len());
+        assert!(worst.0 <= tolerance, "{name}: error {:.2e} exceeds {tolerance:.0e}", worst.0);
+        Ok(())
     }
 }

@@ -8,25 +8,22 @@ pub(super) trait Lanes: Simd {
     /// The first `F32_LANES` elements of `source` in f32.
     #[inline(always)]
     fn widen_f16(self, source: &[f16]) -> Self::f32s {
-        widened::<Self>(|lane| widen_half(source[lane].to_bits()), source.len())
+        let mut lanes = [0.0; 16];
+        for (target, &bits) in lanes[..Self::F32_LANES].iter_mut().zip(source.reinterpret_cast()) {
+            *target = widen_half(bits);
+        }
+        Self::as_simd_f32s(&lanes).0[0]
     }
 
     /// The first `F32_LANES` elements of `source` in f32.
     #[inline(always)]
     fn widen_bf16(self, source: &[bf16]) -> Self::f32s {
-        widened::<Self>(|lane| f32::from_bits(u32::from(source[lane].to_bits()) << 16), source.len())
+        let mut lanes = [0.0; 16];
+        for (target, &bits) in lanes[..Self::F32_LANES].iter_mut().zip(source.reinterpret_cast()) {
+            *target = f32::from_bits(u32::from(bits) << 16);
+        }
+        Self::as_simd_f32s(&lanes).0[0]
     }
-}
-
-/// A vector made lane by lane, in a shape that the compiler turns into vector instructions.
-#[inline(always)]
-fn widened<S: Simd>(lane: impl Fn(usize) -> f32, available: usize) -> S::f32s {
-    assert!(available >= S::F32_LANES);
-    let mut lanes = [0.0; 16];
-    for (index, value) in lanes.iter_mut().enumerate().take(S::F32_LANES) {
-        *value = lane(index);
-    }
-    S::as_simd_f32s(&lanes).0[0]
 }
 
 /// f16 to f32 by shifting the fields into place and moving the exponent; exact for all finite numbers.
@@ -172,7 +169,7 @@ pub(super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// `gelu(x) = max(x, 0) - |x| / 2 * erfc(|x| / sqrt(2))`, and `log2(erfc(a / sqrt(2)))` is a polynomial of degree 8 in a
 /// (minimax in the error of the product, 9e-9 on 0 .. 6; beyond 6 the product is below 6e-9).
 #[inline(always)]
-pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let a = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(6.0));
     let logarithm = polynomial(
         simd,
@@ -193,15 +190,17 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.sub_f32s(simd.max_f32s(x, simd.splat_f32s(0.0)), product)
 }
 
-/// Replaces every element by its image; the last, incomplete vector is padded with zeros.
+/// Replaces every element by its GELU; the last, incomplete vector is padded with zeros.
+///
+/// No closure here or in other vector code: the compiler inlines a closure late, and without the instruction set around it.
 #[inline(always)]
-pub(super) fn map<S: Simd>(simd: S, values: &mut [f32], image: impl Fn(S::f32s) -> S::f32s) {
+pub(super) fn gelu_all<S: Simd>(simd: S, values: &mut [f32]) {
     let (vectors, rest) = S::as_mut_simd_f32s(values);
     for vector in vectors {
-        *vector = image(*vector);
+        *vector = gelu(simd, *vector);
     }
     if !rest.is_empty() {
-        let result = image(simd.partial_load_f32s(rest));
+        let result = gelu(simd, simd.partial_load_f32s(rest));
         simd.partial_store_f32s(rest, result);
     }
 }
