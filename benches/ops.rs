@@ -21,7 +21,10 @@ struct Case<'a> {
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    println!("{:34} {:>7} {:>10} {:>9} {:>10} {:>9} {:>6}", "", "threads", "ours ms", "GFLOP/s", "candle ms", "GFLOP/s", "ratio");
+    println!(
+        "{:34} {:>7} {:>10} {:>9} {:>10} {:>9} {:>6}",
+        "", "threads", "ours ms", "GFLOP/s", "candle ms", "GFLOP/s", "ratio"
+    );
     let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
     for case in cases()?.iter().filter(|case| chosen(case)) {
         for threads in [1, 2] {

@@ -1,5 +1,7 @@
 //! The networks against their reference implementations, on real weights and real speech.
 
+#[path = "parity/speaker.rs"]
+mod speaker;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "parity/vad.rs"]
@@ -11,6 +13,7 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(vad::trials());
+    trials.extend(speaker::trials());
     trials.extend(whisper::trials());
     libtest_mimic::run(&arguments, trials).exit()
 }

@@ -2,4 +2,5 @@
 
 pub mod layers;
 pub mod silero;
+pub mod speaker;
 pub mod whisper;

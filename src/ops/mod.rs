@@ -12,6 +12,8 @@ pub mod linear;
 pub mod logits;
 mod matrix;
 mod output;
+pub mod plane_convolution;
+pub mod scale_shift_relu;
 mod simd;
 mod tiled;
 
@@ -21,6 +23,8 @@ pub use convolution::conv1d_gelu;
 pub use gelu::gelu;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use plane_convolution::PlaneConvolution;
+pub use scale_shift_relu::scale_shift_relu;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, WithDType};
 

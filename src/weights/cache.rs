@@ -36,7 +36,9 @@ impl Cache {
         let from_environment = || std::env::var_os("PALABRA_CACHE").filter(|path| !path.is_empty()).map(PathBuf::from);
         let of_user = || dirs::cache_dir().map(|folder| folder.join("palabra"));
         let root = root.or_else(from_environment).or_else(of_user).ok_or_else(|| {
-            Error::Machine("no cache folder is known on this machine; name one with --cache-dir or PALABRA_CACHE".into())
+            Error::Machine(
+                "no cache folder is known on this machine; name one with --cache-dir or PALABRA_CACHE".into(),
+            )
         })?;
         let root = std::path::absolute(&root).map_err(|error| file_error("use", &root, &error))?;
         Ok(Self { root })

@@ -16,7 +16,11 @@ pub(super) fn file_error(doing: &str, path: &Path, error: &io::Error) -> Error {
         )),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::Machine(format!(
             "cannot {doing} `{path}`: {}; choose a cache folder you may write to with --cache-dir or PALABRA_CACHE",
-            if error.kind() == ErrorKind::PermissionDenied { "permission denied" } else { "the file system is read-only" }
+            if error.kind() == ErrorKind::PermissionDenied {
+                "permission denied"
+            } else {
+                "the file system is read-only"
+            }
         )),
         _ => Error::Machine(format!("cannot {doing} `{path}`: {error}")),
     }

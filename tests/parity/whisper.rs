@@ -51,8 +51,12 @@ pub fn trials() -> Vec<Trial> {
     vec![
         support::trial("whisper_boundaries", &need, |need| boundaries(&need)),
         support::trial("whisper_batch_equals_single", &need, |need| batch_equals_single(&need)),
-        support::trial("whisper_greedy_tokens", &both, |(need, clips)| tokens(&need, &clips, "whisper_greedy.json", false)),
-        support::trial("whisper_timestamp_tokens", &both, |(need, clips)| tokens(&need, &clips, "whisper_timestamps.json", true)),
+        support::trial("whisper_greedy_tokens", &both, |(need, clips)| {
+            tokens(&need, &clips, "whisper_greedy.json", false)
+        }),
+        support::trial("whisper_timestamp_tokens", &both, |(need, clips)| {
+            tokens(&need, &clips, "whisper_timestamps.json", true)
+        }),
         support::trial("whisper_word_times", &both, |(need, clips)| word_times(&need, &clips)),
     ]
 }
@@ -86,8 +90,10 @@ fn boundaries(need: &Need) {
     let (transcriber, golden) = (&need.transcriber, &need.golden);
     let audio = chunk(&need.sample).audio;
     let bins = transcriber.config().num_mel_bins;
-    let mel_of = |samples: &[f32]| Tensor::from_vec(transcriber.mel().compute(samples), (3000, bins), &Device::Cpu).unwrap();
-    let every = |tensor: &Tensor, rows: usize, columns: usize| support::stride(&support::stride(tensor, 0, rows), 1, columns);
+    let mel_of =
+        |samples: &[f32]| Tensor::from_vec(transcriber.mel().compute(samples), (3000, bins), &Device::Cpu).unwrap();
+    let every =
+        |tensor: &Tensor, rows: usize, columns: usize| support::stride(&support::stride(tensor, 0, rows), 1, columns);
 
     let mel = mel_of(audio.samples());
     compare("log-mel", &every(&mel, 10, 1), &golden["mel"], 1e-4);
@@ -100,8 +106,7 @@ fn boundaries(need: &Need) {
     let decoder = &transcriber.whisper().decoder;
     let mut cache = KvCache::new(transcriber.config(), 1, DType::F32, &Device::Cpu).unwrap();
     decoder.listen(&features, &[0], &mut cache).unwrap();
-    let tokens: Vec<u32> =
-        golden["tokens"].to_vec1::<i64>().unwrap().into_iter().map(|token| token as u32).collect();
+    let tokens: Vec<u32> = golden["tokens"].to_vec1::<i64>().unwrap().into_iter().map(|token| token as u32).collect();
     let states = decoder.forward(&tokens, &[0], &mut cache).unwrap().i(0).unwrap();
     let logits = decoder.logits(&states).unwrap();
     compare("logits, all tokens at once", &every(&logits, 1, 101), &golden["logits"], 1e-3);
@@ -129,7 +134,11 @@ fn boundaries(need: &Need) {
 }
 
 fn options(language: &str, timestamps: bool) -> TranscribeOptions {
-    TranscribeOptions { language: LanguageChoice::Fixed(language.parse().unwrap()), timestamps, ..TranscribeOptions::default() }
+    TranscribeOptions {
+        language: LanguageChoice::Fixed(language.parse().unwrap()),
+        timestamps,
+        ..TranscribeOptions::default()
+    }
 }
 
 /// Greedy decoding of all chunks in one batch.

@@ -79,7 +79,11 @@ impl Container {
         let mut reader = Reader { input, position: 0, length };
         let version = reader.u32()?;
         if !VERSIONS.contains(&version) {
-            return Err(format!("container version {version} is not one of {} to {}", VERSIONS.start(), VERSIONS.end()));
+            return Err(format!(
+                "container version {version} is not one of {} to {}",
+                VERSIONS.start(),
+                VERSIONS.end()
+            ));
         }
         let spec = reader.name()?;
         reader.u32()?;

@@ -33,7 +33,9 @@ pub(super) fn convert(source: &Path, destination: &Path, key: Option<&str>, keep
         let shape = info.layout.dims().to_vec();
         let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64));
         let bytes = elements.and_then(|count| count.checked_mul(info.dtype.size_in_bytes() as u64));
-        let bytes = bytes.filter(|&bytes| bytes <= length).ok_or_else(|| unfit(&format!("`{name}` is larger than the file")))?;
+        let bytes = bytes
+            .filter(|&bytes| bytes <= length)
+            .ok_or_else(|| unfit(&format!("`{name}` is larger than the file")))?;
         let dtype = spelling(info.dtype).ok_or_else(|| unfit(&format!("`{name}` is of type {:?}", info.dtype)))?;
         entries.push(Entry { name: name.clone(), dtype: dtype.into(), shape, bytes });
     }

@@ -45,7 +45,10 @@ pub(super) fn write(
         let mut counted = Counted { output: &mut output, bytes: 0 };
         data(index, &mut counted)?;
         if counted.bytes != entry.bytes {
-            return Err(Error::Bug(format!("the tensor {} has {} bytes, not {}", entry.name, counted.bytes, entry.bytes)));
+            return Err(Error::Bug(format!(
+                "the tensor {} has {} bytes, not {}",
+                entry.name, counted.bytes, entry.bytes
+            )));
         }
     }
     output.flush().map_err(failed)
@@ -122,7 +125,8 @@ mod tests {
         assert_eq!(file.tensor("a").expect("a").shape(), [1, 3]);
         assert_eq!(file.tensor("a").expect("a").data(), contents[1]);
 
-        let short = write(&path, &entries, |_, output| output.write_all(&[0]).map_err(|error| Error::Bug(error.to_string())));
+        let short =
+            write(&path, &entries, |_, output| output.write_all(&[0]).map_err(|error| Error::Bug(error.to_string())));
         assert!(matches!(short, Err(Error::Bug(_))));
     }
 }

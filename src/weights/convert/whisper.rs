@@ -80,7 +80,10 @@ pub(super) fn convert(source: &Path, destination: &Path) -> Result<()> {
 }
 
 /// Says which range of the container each of the hub's tensors is, and checks that none lacks and none is left over.
-fn plan(container: &Container, input: &mut (impl Read + Seek)) -> std::result::Result<(Sizes, BTreeMap<String, Piece>), String> {
+fn plan(
+    container: &Container,
+    input: &mut (impl Read + Seek),
+) -> std::result::Result<(Sizes, BTreeMap<String, Piece>), String> {
     if container.spec != "WhisperSpec" {
         return Err(format!("it holds a {}, not a WhisperSpec", container.spec));
     }
@@ -127,13 +130,15 @@ fn place(
     if side != "encoder" && side != "decoder" {
         return Err(unknown());
     }
-    if let Some(layer) = inner.strip_prefix("layer_").filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit())) {
+    if let Some(layer) =
+        inner.strip_prefix("layer_").filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    {
         let (number, inner) = layer.split_once('/').ok_or_else(unknown)?;
         let number: u32 = number.parse().map_err(|_| unknown())?;
         let prefix = format!("model.{side}.layers.{number}.");
-        return place_in_layer(side, inner, variable, input)?.ok_or_else(unknown).map(|pieces| {
-            pieces.into_iter().map(|(suffix, piece)| (format!("{prefix}{suffix}"), piece)).collect()
-        });
+        return place_in_layer(side, inner, variable, input)?
+            .ok_or_else(unknown)
+            .map(|pieces| pieces.into_iter().map(|(suffix, piece)| (format!("{prefix}{suffix}"), piece)).collect());
     }
     let suffix = match (side, inner) {
         ("encoder", "conv1/weight") => "conv1.weight",
@@ -186,12 +191,7 @@ fn place_in_layer(
 }
 
 fn whole(variable: &Variable) -> Piece {
-    Piece {
-        shape: variable.shape.clone(),
-        element: variable.element,
-        offset: variable.offset,
-        bytes: variable.bytes,
-    }
+    Piece { shape: variable.shape.clone(), element: variable.element, offset: variable.offset, bytes: variable.bytes }
 }
 
 /// Cuts a fused projection into equal groups of rows, one per module; a key projection's bias must be zero and goes.
@@ -210,7 +210,12 @@ fn split_rows(
     let bytes = variable.bytes / modules.len() as u64;
     let mut pieces = Vec::new();
     for (index, module) in modules.iter().enumerate() {
-        let piece = Piece { shape: shape.clone(), element: variable.element, offset: variable.offset + index as u64 * bytes, bytes };
+        let piece = Piece {
+            shape: shape.clone(),
+            element: variable.element,
+            offset: variable.offset + index as u64 * bytes,
+            bytes,
+        };
         if module.ends_with("k_proj") && parameter == "bias" {
             if !is_zero(&piece, input)? {
                 return Err(format!("`{}` has a key bias, which Whisper has not", variable.name));
@@ -284,7 +289,9 @@ fn scalar(variable: &Variable, input: &mut (impl Read + Seek)) -> std::result::R
     input.seek(SeekFrom::Start(variable.offset)).map_err(|error| error.to_string())?;
     input.read_exact(&mut bytes[..length]).map_err(|error| error.to_string())?;
     match variable.element {
-        Element::I8 | Element::I16 | Element::I32 if variable.shape.is_empty() => Ok(u32::from_le_bytes(bytes) as usize),
+        Element::I8 | Element::I16 | Element::I32 if variable.shape.is_empty() => {
+            Ok(u32::from_le_bytes(bytes) as usize)
+        }
         _ => Err(format!("`{}` is not a whole number", variable.name)),
     }
 }
@@ -377,8 +384,9 @@ fn write_tensors(
 /// What CTranslate2's `config.json` says; a model without one has no suppress lists and no alignment heads.
 fn read_settings(path: &Path) -> Result<Value> {
     match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map_err(|error| Error::Weights(format!("`{}` is not JSON ({error}); fetch the model again", path.display()))),
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| {
+            Error::Weights(format!("`{}` is not JSON ({error}); fetch the model again", path.display()))
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(json!({})),
         Err(error) => Err(file_error("read", path, &error)),
     }

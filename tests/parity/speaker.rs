@@ -1,0 +1,125 @@
+//! Filterbanks and CAM++ against torchaudio and the reference implementation, on a real two-speaker recording.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use libtest_mimic::Trial;
+use palabra::{
+    audio::{Audio, fbank::Fbank},
+    models::speaker::{Config, SpeakerEmbedder},
+    span::Span,
+};
+
+use crate::support::{self, trial};
+
+/// The tests of this file.
+pub fn trials() -> Vec<Trial> {
+    let sample = support::weights("sample");
+    let both = sample.clone().and_then(|sample| Ok((sample, support::weights("campplus")?)));
+    vec![
+        trial("speaker::fbank_of_noise", &Ok(()), |()| fbank_of_noise()),
+        trial("speaker::fbank_of_speech", &sample, fbank_of_speech),
+        trial("speaker::embeddings", &both, embeddings),
+        trial("speaker::batch_equals_one_by_one", &both, batch_equals_one_by_one),
+    ]
+}
+
+fn golden() -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(support::golden("speaker.safetensors"), &Device::Cpu).expect("the golden file opens")
+}
+
+fn embedder(folder: PathBuf) -> SpeakerEmbedder {
+    let tensors =
+        candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).expect("the weights open");
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    SpeakerEmbedder::load(vb, &Config::default()).expect("the weights fit")
+}
+
+/// The samples of the public two-speaker sample: 16-bit mono at 16 kHz.
+fn recording(folder: &Path) -> Audio {
+    let bytes = std::fs::read(folder.join("sample.wav")).expect("the sample opens");
+    let data = bytes.windows(4).position(|tag| tag == b"data").expect("a data chunk") + 8;
+    let sample = |pair: &[u8]| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
+    Audio::new(bytes[data..].chunks_exact(2).map(sample).collect())
+}
+
+/// Every `step`-th row of features, as a tensor.
+fn rows(features: &[f32], step: usize) -> Tensor {
+    let rows: Vec<f32> = features.chunks_exact(80).step_by(step).flatten().copied().collect();
+    let count = rows.len() / 80;
+    Tensor::from_vec(rows, (count, 80), &Device::Cpu).expect("whole rows")
+}
+
+/// The generator that the golden script uses: every value exact in f32.
+fn pseudo_noise(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as f32 / 65_536.0 - 0.5
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn fbank_of_noise() {
+    let (golden, fbank) = (golden(), Fbank::new(80));
+    let loud = fbank.compute(&pseudo_noise(4000)).expect("features");
+    support::compare("fbank of noise", &rows(&loud, 1), &golden["fbank.noise"], 1e-3);
+    let faint: Vec<f32> = pseudo_noise(1200).iter().map(|x| x * 0.5f32.powi(13) + 0.5f32.powi(6)).collect();
+    let faint = fbank.compute(&faint).expect("features");
+    support::compare("fbank of faint noise on an offset", &rows(&faint, 1), &golden["fbank.faint"], 1e-3);
+}
+
+fn fbank_of_speech(sample: PathBuf) {
+    let features = Fbank::new(80).compute(recording(&sample).samples()).expect("features");
+    support::compare("fbank of speech", &rows(&features, 9), &golden()["fbank.sample"], 1e-3);
+}
+
+fn window_features(audio: &Audio, start: f64, length: f64) -> Tensor {
+    let features =
+        Fbank::new(80).compute_normalised(audio.slice(Span::new(start, start + length)).samples()).expect("features");
+    let frames = features.len() / 80;
+    Tensor::from_vec(features, (1, frames, 80), &Device::Cpu).expect("whole rows")
+}
+
+fn windows() -> Vec<(f64, f64)> {
+    let windows = golden()["windows"].to_vec2::<f64>().expect("pairs");
+    windows.into_iter().map(|pair| (pair[0], pair[1])).collect()
+}
+
+fn embeddings((sample, weights): (PathBuf, PathBuf)) {
+    let (audio, embedder, golden) = (recording(&sample), embedder(weights), golden()["embeddings"].clone());
+    for (index, (start, length)) in windows().into_iter().enumerate() {
+        let ours = embedder.forward(&window_features(&audio, start, length)).expect("an embedding");
+        let theirs = golden.narrow(0, index, 1).expect("a row");
+        let name = format!("embedding of {length} s from {start} s");
+        support::compare(&name, &ours, &theirs, 2e-3);
+        let cosine = cosine(&ours, &theirs);
+        println!("{name}: cosine {cosine:.8}");
+        assert!(cosine > 0.9999, "{name}: cosine {cosine}");
+    }
+}
+
+fn batch_equals_one_by_one((sample, weights): (PathBuf, PathBuf)) {
+    let (audio, embedder) = (recording(&sample), embedder(weights));
+    let alone: Vec<Tensor> =
+        windows().into_iter().take(7).map(|(start, _)| window_features(&audio, start, 1.5)).collect();
+    let together = embedder.forward(&Tensor::cat(&alone, 0).expect("equal windows")).expect("embeddings");
+    for (index, features) in alone.iter().enumerate() {
+        let ours = together.narrow(0, index, 1).expect("a row");
+        support::compare("batch", &ours, &embedder.forward(features).expect("an embedding"), 1e-4);
+    }
+}
+
+fn cosine(a: &Tensor, b: &Tensor) -> f64 {
+    let (a, b) = (flat(a), flat(b));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
+}
+
+fn flat(x: &Tensor) -> Vec<f64> {
+    x.to_dtype(DType::F64).and_then(|x| x.flatten_all()?.to_vec1()).expect("numbers")
+}
