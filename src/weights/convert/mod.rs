@@ -37,16 +37,15 @@ pub(super) fn convert(converter: Option<Converter>, key: Option<&str>, source: &
             pytorch::convert(&checkpoint, &destination.join("model.safetensors"), key, |_| true)?;
             place_others(source, destination, "pytorch_model.bin")
         }
-        None => place_others(source, destination, ""),
         Some(Converter::Onnx) => {
             onnx::convert(
                 &source.join("model.onnx"),
                 &destination.join("model.safetensors"),
                 key.unwrap_or_default(),
             )?;
-            move_files(source, destination, "model.onnx")
+            place_others(source, destination, "model.onnx")
         }
-        None => move_files(source, destination, ""),
+        None => place_others(source, destination, ""),
     }
 }
 
