@@ -69,9 +69,10 @@ fn break_after(pieces: &[Piece], label: usize) -> usize {
             0.0
         };
         let pause = next.span.gap(&last.span).min(0.5);
-        // One word alone on the next cue reads badly.
-        let orphan = if count + 1 == pieces.len() { 0.4 } else { 0.0 };
-        width(&pieces[..count]) as f64 / full + punctuation + pause - orphan
+        let fill = width(&pieces[..count]) as f64 / full;
+        // A good place to break counts in full once the cue is half full; the last word of a sentence alone reads badly.
+        let orphan = if count + 1 == pieces.len() || next.ends_sentence() { 0.4 } else { 0.0 };
+        fill + (punctuation + pause) * (2.0 * fill).min(1.0) - orphan
     };
     (1..=most).max_by(|&a, &b| merit(a).total_cmp(&merit(b))).unwrap_or(most)
 }

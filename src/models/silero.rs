@@ -13,6 +13,7 @@ use candle_nn::VarBuilder;
 
 use crate::{
     error::Result,
+    ops::Linear,
     progress::{StageName, Watch},
     span::seconds_of,
 };
@@ -38,10 +39,8 @@ const BLOCK: usize = 256;
 
 /// A convolution over time, padded with one zero at either end, and its rectifier.
 struct Convolution {
-    /// (tap * input channel, output channel)
-    weight: Tensor,
-    /// (output channel)
-    bias: Tensor,
+    /// From (tap * input channel) to (output channel).
+    linear: Linear,
     stride: usize,
 }
 
@@ -50,8 +49,8 @@ impl Convolution {
 
     fn load(vb: &VarBuilder, inputs: usize, outputs: usize, stride: usize) -> Result<Self> {
         let weight = vb.get((outputs, inputs, Self::TAPS), "weight")?;
-        let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((Self::TAPS * inputs, outputs))?;
-        Ok(Self { weight, bias: vb.get(outputs, "bias")?, stride })
+        let weight = weight.transpose(1, 2)?.contiguous()?.reshape((outputs, Self::TAPS * inputs))?;
+        Ok(Self { linear: Linear::new(weight, Some(vb.get(outputs, "bias")?))?, stride })
     }
 
     /// (windows, time, input channel) to (windows, ceil(time / stride), output channel)
@@ -63,9 +62,8 @@ impl Convolution {
         let taps = (0..steps)
             .map(|step| padded.narrow(1, step * self.stride, Self::TAPS)?.reshape((windows, 1, Self::TAPS * channels)))
             .collect::<candle_core::Result<Vec<_>>>()?;
-        let taps = Tensor::cat(&taps, 1)?.reshape((windows * steps, Self::TAPS * channels))?;
-        let output = taps.matmul(&self.weight)?.broadcast_add(&self.bias)?.relu()?;
-        Ok(output.reshape((windows, steps, ()))?) // (windows, steps, output channel)
+        let taps = Tensor::cat(&taps, 1)?; // (windows, steps, tap * input channel)
+        Ok(self.linear.forward(&taps)?.relu()?)
     }
 }
 
@@ -148,14 +146,12 @@ fn sigmoid(value: f32) -> f32 {
 
 /// Silero VAD 6 for 16 kHz.
 pub struct Silero {
-    /// Cosine and sine parts of the windowed Fourier basis, each (frame sample, bin).
-    cosine: Tensor,
-    sine: Tensor,
+    /// The windowed Fourier basis: from a frame's samples to the real and to the imaginary parts of the bins.
+    cosine: Linear,
+    sine: Linear,
     encoder: [Convolution; 4],
-    /// (feature, gate)
-    input_weight: Tensor,
-    /// Both biases of the LSTM in one: (gate)
-    input_bias: Tensor,
+    /// The input side of the LSTM with both its biases: from features to gates.
+    input: Linear,
     recurrence: Recurrence,
     device: Device,
 }
@@ -171,16 +167,15 @@ impl Silero {
         let block = |index: usize| vb.pp(format!("encoder.{index}.reparam_conv"));
         let bias = (vb.get(gates, "decoder.rnn.bias_ih")? + vb.get(gates, "decoder.rnn.bias_hh")?)?;
         Ok(Self {
-            cosine: basis.narrow(0, 0, BINS)?.t()?.contiguous()?,
-            sine: basis.narrow(0, BINS, BINS)?.t()?.contiguous()?,
+            cosine: Linear::new(basis.narrow(0, 0, BINS)?, None)?,
+            sine: Linear::new(basis.narrow(0, BINS, BINS)?, None)?,
             encoder: [
                 Convolution::load(&block(0), BINS, 128, 1)?,
                 Convolution::load(&block(1), 128, 64, 2)?,
                 Convolution::load(&block(2), 64, 64, 2)?,
                 Convolution::load(&block(3), 64, HIDDEN, 1)?,
             ],
-            input_weight: vb.get((gates, HIDDEN), "decoder.rnn.weight_ih")?.t()?.contiguous()?,
-            input_bias: bias,
+            input: Linear::new(vb.get((gates, HIDDEN), "decoder.rnn.weight_ih")?, Some(bias))?,
             recurrence: Recurrence::load(vb)?,
             device: vb.device().clone(),
         })
@@ -209,7 +204,7 @@ impl Silero {
     fn project(&self, frames: &[f32]) -> Result<Vec<f32>> {
         let windows = frames.len() / (FRAMES * FRAME);
         let frames = Tensor::from_slice(frames, (windows * FRAMES, FRAME), &self.device)?;
-        let (real, imaginary) = (frames.matmul(&self.cosine)?, frames.matmul(&self.sine)?);
+        let (real, imaginary) = (self.cosine.forward(&frames)?, self.sine.forward(&frames)?);
         let magnitude = (real.sqr()? + imaginary.sqr()?)?.sqrt()?;
         let mut features = magnitude.reshape((windows, FRAMES, BINS))?; // (windows, time, channel)
         for convolution in &self.encoder {
@@ -217,8 +212,7 @@ impl Silero {
         }
         // Two strides of 2 have left one step of time.
         let features = features.reshape((windows, HIDDEN))?;
-        let projections = features.matmul(&self.input_weight)?.broadcast_add(&self.input_bias)?;
-        Ok(projections.flatten_all()?.to_vec1()?)
+        Ok(self.input.forward(&features)?.flatten_all()?.to_vec1()?)
     }
 }
 
@@ -266,8 +260,10 @@ mod tests {
         let device = Device::Cpu;
         // One channel in, one out, taps 1, 10, 100.
         let convolution = Convolution {
-            weight: Tensor::new(&[[1f32], [10.0], [100.0]], &device)?,
-            bias: Tensor::new(&[-200f32], &device)?,
+            linear: Linear::new(
+                Tensor::new(&[[1f32, 10.0, 100.0]], &device)?,
+                Some(Tensor::new(&[-200f32], &device)?),
+            )?,
             stride: 2,
         };
         let input = Tensor::new(&[[[1f32], [2.0], [3.0], [4.0]]], &device)?;
