@@ -3,9 +3,16 @@
 //! A batch row names its slot, so a row that is finished gives its slot away without anything being moved. A cache may be
 //! stored in a narrower type (f16) than the queries; sums are always made in the type of the queries, at least f32.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, WithDType, bail};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 
-use super::attention::{merge_heads, scores, softmax, split_heads};
+use super::{
+    attention::{merge_heads, scores, softmax, split_heads},
+    decode::Cached,
+    is_fast,
+    simd::Element,
+    slice,
+};
 
 /// Where a batch row keeps its keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +34,26 @@ pub fn append(cache: &Tensor, x: &Tensor, slots: &[Slot]) -> Result<()> {
     if channels != cache.dim(2)? {
         bail!("append: vectors of {channels} elements do not fit a cache {:?}", cache.dims());
     }
-    let x = x.to_dtype(cache.dtype())?.contiguous()?;
+    if let Some(slot) = slots.iter().find(|slot| slot.length < time) {
+        bail!("append: {time} new vectors do not fit {slot:?}");
+    }
+    if is_fast(&[x]) && is_cache(cache) && cache.is_contiguous() {
+        return cache.inplace_op2(&x.contiguous()?, &Append { slots });
+    }
+    append_composition(cache, &x.to_dtype(cache.dtype())?.contiguous()?, slots)
+}
+
+/// The definition.
+fn append_composition(cache: &Tensor, x: &Tensor, slots: &[Slot]) -> Result<()> {
     for (row, slot) in slots.iter().enumerate() {
-        let Some(start) = slot.length.checked_sub(time) else {
-            bail!("append: {time} new vectors do not fit a slot of length {}", slot.length);
-        };
-        cache.narrow(0, slot.index, 1)?.slice_set(&x.narrow(0, row, 1)?, 1, start)?;
+        cache.narrow(0, slot.index, 1)?.slice_set(&x.narrow(0, row, 1)?, 1, slot.length - x.dim(1)?)?;
     }
     Ok(())
+}
+
+/// Whether the fast paths can read and write a cache.
+fn is_cache(cache: &Tensor) -> bool {
+    cache.device().is_cpu() && matches!(cache.dtype(), DType::F32 | DType::F16 | DType::BF16)
 }
 
 /// Attention of q (B, Tq, H*D) to the first `length` keys of each row's slot in caches (S, Tmax, H*D) -> (B, Tq, H*D).
@@ -53,6 +72,10 @@ pub fn attention_cached(
     check_heads(q, k_cache, slots, heads, causal)?;
     if k_cache.dims() != v_cache.dims() {
         bail!("attention_cached: caches of keys {:?} and of values {:?} differ", k_cache.dims(), v_cache.dims());
+    }
+    if q.dtype() == DType::F32 && is_cache(k_cache) && k_cache.dtype() == v_cache.dtype() {
+        let op = AttentionCached { slots, heads, causal };
+        return q.contiguous()?.apply_op3_no_bwd(&k_cache.contiguous()?, &v_cache.contiguous()?, &op);
     }
     composition(q, k_cache, v_cache, slots, heads, causal)
 }
@@ -153,5 +176,194 @@ fn check_heads(q: &Tensor, cache: &Tensor, slots: &[Slot], heads: usize, causal:
     match slots.iter().find(|slot| slot.length < least) {
         Some(slot) => bail!("cached attention: {slot:?} has no key for one of its {queries} queries"),
         None => Ok(()),
+    }
+}
+
+struct Append<'a> {
+    slots: &'a [Slot],
+}
+
+impl Append<'_> {
+    /// Copies every row of x to its place with `convert(source, target)`.
+    fn run<T>(&self, cache: &mut [T], cl: &Layout, x: &[f32], xl: &Layout, convert: impl Fn(&[f32], &mut [T])) {
+        let (limit, channels) = (cl.dims()[1], cl.dims()[2]);
+        let time = xl.dims()[1];
+        let count = time * channels;
+        for (row, slot) in self.slots.iter().enumerate() {
+            let start = cl.start_offset() + (slot.index * limit + slot.length - time) * channels;
+            convert(&x[row * count..][..count], &mut cache[start..][..count]);
+        }
+    }
+}
+
+impl InplaceOp2 for Append<'_> {
+    fn name(&self) -> &'static str {
+        "append"
+    }
+
+    fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, x: &CpuStorage, xl: &Layout) -> Result<()> {
+        let x = slice::<f32>(x, xl)?;
+        match cache {
+            CpuStorage::F32(cache) => self.run(cache, cl, x, xl, |source, target| target.copy_from_slice(source)),
+            CpuStorage::F16(cache) => {
+                self.run(cache, cl, x, xl, |source, target| target.convert_from_f32_slice(source))
+            }
+            CpuStorage::BF16(cache) => {
+                self.run(cache, cl, x, xl, |source, target| target.convert_from_f32_slice(source))
+            }
+            _ => bail!("append: a cache is f32, f16 or bf16"),
+        }
+        Ok(())
+    }
+}
+
+/// The fast path: queries in f32 on the CPU, caches in f32, f16 or bf16.
+struct AttentionCached<'a> {
+    slots: &'a [Slot],
+    heads: usize,
+    causal: bool,
+}
+
+impl AttentionCached<'_> {
+    fn run<E: Element + WithDType>(
+        &self,
+        (q, ql): (&CpuStorage, &Layout),
+        (k, kl): (&CpuStorage, &Layout),
+        (v, vl): (&CpuStorage, &Layout),
+    ) -> Result<Vec<f32>> {
+        let (_, time, channels) = ql.shape().dims3()?;
+        let cached = Cached {
+            q: slice::<f32>(q, ql)?,
+            k: slice::<E>(k, kl)?,
+            v: slice::<E>(v, vl)?,
+            slots: self.slots,
+            time,
+            limit: kl.dims()[1],
+            channels,
+            heads: self.heads,
+            causal: self.causal,
+        };
+        Ok(cached.run())
+    }
+}
+
+impl CustomOp3 for AttentionCached<'_> {
+    fn name(&self) -> &'static str {
+        "cached attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        ql: &Layout,
+        k: &CpuStorage,
+        kl: &Layout,
+        v: &CpuStorage,
+        vl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (q, k, v) = ((q, ql), (k, kl), (v, vl));
+        let values = match k.0 {
+            CpuStorage::F16(_) => self.run::<f16>(q, k, v)?,
+            CpuStorage::BF16(_) => self.run::<bf16>(q, k, v)?,
+            _ => self.run::<f32>(q, k, v)?,
+        };
+        Ok((CpuStorage::F32(values), ql.shape().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests::{assert_close, random};
+
+    fn slots(pairs: &[(usize, usize)]) -> Vec<Slot> {
+        pairs.iter().map(|&(index, length)| Slot { index, length }).collect()
+    }
+
+    /// Compares with the definition in f64, for caches of every type.
+    fn compare(
+        name: &str,
+        time: usize,
+        heads: usize,
+        size: usize,
+        limit: usize,
+        slots: &[Slot],
+        causal: bool,
+    ) -> Result<()> {
+        let count = slots.iter().map(|slot| slot.index + 1).max().unwrap_or(1) + 1;
+        let q = (random((slots.len(), time, heads * size))? * 2.0)?;
+        let (k, v) = (random((count, limit, heads * size))?, random((count, limit, heads * size))?);
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let (k, v) = (k.to_dtype(dtype)?, v.to_dtype(dtype)?);
+            let [a, b, c] = [&q, &k, &v].map(|x| x.to_dtype(DType::F64));
+            let expected = attention_cached(&a?, &b?, &c?, slots, heads, causal)?;
+            let ours = attention_cached(&q, &k, &v, slots, heads, causal)?;
+            assert_close(&format!("attention_cached {name} {dtype:?}"), &ours, &expected, 1e-5)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn attention_follows_the_definition_in_f64() -> Result<()> {
+        compare("one row", 1, 8, 64, 20, &slots(&[(0, 1)]), true)?;
+        compare("permuted slots, mixed lengths", 1, 6, 64, 448, &slots(&[(3, 7), (0, 448), (5, 1), (1, 133)]), true)?;
+        compare(
+            "sixteen long rows",
+            1,
+            2,
+            64,
+            1500,
+            &slots(&(0..16).map(|i| (15 - i, 1500)).collect::<Vec<_>>()),
+            false,
+        )?;
+        compare("beams share a slot", 1, 3, 20, 90, &slots(&[(2, 90), (2, 90), (0, 90), (2, 90), (0, 31)]), false)?;
+        compare("many beams", 1, 2, 64, 700, &slots(&[(1, 700); 9]), false)?;
+        compare("short causal prompt", 4, 2, 33, 50, &slots(&[(1, 4), (0, 17)]), true)?;
+        compare("long causal prompt", 37, 2, 64, 600, &slots(&[(1, 37), (2, 600), (0, 50)]), true)?;
+        compare("prompt to audio", 37, 2, 64, 1500, &slots(&[(1, 1500), (0, 1500)]), false)
+    }
+
+    #[test]
+    fn weights_sum_to_one_and_yield_the_attention() -> Result<()> {
+        let (q, k, v) = (random((2, 3, 32))?, random((4, 40, 32))?, random((4, 40, 32))?);
+        let slots = slots(&[(3, 40), (1, 25)]);
+        let weights = attention_weights_cached(&q, &k, &slots, 2, &[1])?; // (2, 1, 3, 40)
+        assert_close("sums of weights", &weights.sum(3)?, &Tensor::ones((2, 1, 3), DType::F32, &Device::Cpu)?, 1e-5)?;
+        let values = gather(&v, &slots)?.narrow(2, 16, 16)?.contiguous()?;
+        let ours = weights.squeeze(1)?.matmul(&values)?;
+        let expected = attention_cached(&q, &k, &v, &slots, 2, false)?.narrow(2, 16, 16)?;
+        assert_close("weighted values", &ours, &expected, 1e-5)
+    }
+
+    #[test]
+    fn append_writes_where_the_slots_say() -> Result<()> {
+        for dtype in [DType::F32, DType::F16, DType::BF16, DType::F64] {
+            let x = random((2, 3, 5))?;
+            let slots = slots(&[(2, 7), (0, 3)]);
+            let cache = Tensor::zeros((3, 8, 5), dtype, &Device::Cpu)?;
+            append(&cache, &x, &slots)?;
+            let expected = Tensor::zeros((3, 8, 5), dtype, &Device::Cpu)?;
+            append_composition(&expected, &x.to_dtype(dtype)?, &slots)?;
+            assert_close(&format!("append {dtype:?}"), &cache, &expected, 0.0)?;
+            let row = cache.narrow(0, 2, 1)?.narrow(1, 4, 3)?;
+            assert_close("appended row", &row, &x.narrow(0, 0, 1)?.to_dtype(dtype)?, 0.0)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_slots_that_do_not_fit() -> Result<()> {
+        let (q, cache) = (random((1, 3, 8))?, random((2, 10, 8))?);
+        let refused =
+            |slot: (usize, usize), causal| attention_cached(&q, &cache, &cache, &slots(&[slot]), 2, causal).is_err();
+        assert!(refused((2, 5), false), "a slot outside the cache");
+        assert!(refused((0, 11), false), "a length beyond the cache");
+        assert!(refused((0, 2), true), "a first query without a key");
+        assert!(refused((0, 0), false), "no key at all");
+        assert!(!refused((0, 2), false));
+        assert!(append(&cache, &q, &slots(&[(0, 2)])).is_err());
+        assert!(append(&cache, &q, &slots(&[(0, 3), (1, 3)])).is_err());
+        assert!(attention_weights_cached(&q, &cache, &slots(&[(0, 3)]), 2, &[2]).is_err());
+        Ok(())
     }
 }

@@ -96,6 +96,9 @@ pub(super) trait Element: Copy + Send + Sync + Default + 'static {
 
     /// The element in f32.
     fn widen(self) -> f32;
+
+    /// All elements of `source` in f32.
+    fn widen_all(source: &[Self], target: &mut [f32]);
 }
 
 impl Element for f32 {
@@ -107,6 +110,10 @@ impl Element for f32 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self
+    }
+
+    fn widen_all(source: &[Self], target: &mut [f32]) {
+        target.copy_from_slice(source);
     }
 }
 
@@ -120,6 +127,10 @@ impl Element for f16 {
     fn widen(self) -> f32 {
         self.to_f32()
     }
+
+    fn widen_all(source: &[Self], target: &mut [f32]) {
+        source.convert_to_f32_slice(target);
+    }
 }
 
 impl Element for bf16 {
@@ -131,6 +142,10 @@ impl Element for bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self.to_f32()
+    }
+
+    fn widen_all(source: &[Self], target: &mut [f32]) {
+        source.convert_to_f32_slice(target);
     }
 }
 

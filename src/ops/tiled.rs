@@ -127,14 +127,7 @@ where
 
     /// The scores of a block of queries and a tile of keys.
     #[inline(always)]
-    fn score<S: Lanes>(
-        &self,
-        simd: S,
-        tile: usize,
-        count: usize,
-        queries: &[BlockRow],
-        scores: &mut [BlockRow],
-    ) {
+    fn score<S: Lanes>(&self, simd: S, tile: usize, count: usize, queries: &[BlockRow], scores: &mut [BlockRow]) {
         let first = tile / PANEL;
         for panel in first..(tile + count).div_ceil(PANEL) {
             let keys = self.head.keys.panel(panel, 0, self.head.keys.inputs);
