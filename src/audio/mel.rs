@@ -248,11 +248,22 @@ mod tests {
         assert_eq!(loudest, Some(26));
     }
 
+    /// Values of the filters that openai/whisper ships (`assets/mel_filters.npz`).
     #[test]
-    fn filters_have_unit_area() {
-        for filter in mel_filters(80).iter().skip(40) {
-            let area: f32 = filter.weights.iter().sum::<f32>() * SAMPLE_RATE as f32 / WINDOW as f32;
-            assert!((area - 1.0).abs() < 0.05, "{area}");
+    fn filters_are_those_of_the_reference() {
+        let wanted: [(usize, usize, usize, &[f32]); 5] = [
+            (80, 0, 1, &[0.024_862_59]),
+            (80, 40, 42, &[0.005_411_1, 0.014_735_57, 0.006_518_19]),
+            (80, 79, 186, &[0.000_366_74, 0.000_833_07, 0.001_299_4]),
+            (128, 0, 1, &[0.012_373_99]),
+            (128, 127, 191, &[0.000_475_7, 0.001_617_17, 0.002_758_65]),
+        ];
+        for (n_mels, band, first_bin, weights) in wanted {
+            let filter = &mel_filters(n_mels)[band];
+            assert_eq!(filter.first_bin, first_bin, "{n_mels} bands, band {band}");
+            for (got, wanted) in filter.weights.iter().zip(weights.iter()) {
+                assert!((got - wanted).abs() < 1e-8, "{n_mels} bands, band {band}: {got} {wanted}");
+            }
         }
     }
 
