@@ -31,7 +31,7 @@ pub(super) fn convert(source: &Path, destination: &Path, prefix: &str) -> Result
     }
     let entry = |tensor: &StoredTensor| Entry {
         name: tensor.name[prefix.len()..].to_string(),
-        dtype: "F32",
+        dtype: "F32".to_owned(),
         shape: tensor.shape.iter().map(|&size| size as usize).collect(),
         bytes: tensor.data.len() as u64,
     };
