@@ -3,6 +3,8 @@
 pub mod align;
 pub mod batch;
 pub mod chunk;
+pub mod cluster;
+pub mod diarize;
 pub mod language;
 pub mod row;
 pub mod rules;
