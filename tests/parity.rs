@@ -6,12 +6,15 @@ mod speaker;
 mod support;
 #[path = "parity/vad.rs"]
 mod vad;
+#[path = "parity/weights.rs"]
+mod weights;
 #[path = "parity/whisper.rs"]
 mod whisper;
 
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
+    trials.extend(weights::trials());
     trials.extend(vad::trials());
     trials.extend(speaker::trials());
     trials.extend(whisper::trials());

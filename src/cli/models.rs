@@ -114,7 +114,11 @@ fn other_row(cached: CachedModel) -> Row {
         aliases: Vec::new(),
         role: "transcriber",
         bytes: cached.bytes(),
-        licence: cached.record.as_ref().and_then(|record| record.licence.clone()).unwrap_or_else(|| "see its source".into()),
+        licence: cached
+            .record
+            .as_ref()
+            .and_then(|record| record.licence.clone())
+            .unwrap_or_else(|| "see its source".into()),
         origin: String::new(),
         sources: sources(Some(&cached), vec!["put there by hand".into()]),
         name: cached.name,
@@ -244,7 +248,9 @@ fn print_path(store: &Store, name: Option<&str>) -> anyhow::Result<ExitCode> {
 /// Prints to standard output. A reader that has closed it (`| head`) has seen enough; that is no error.
 fn print_line(text: &str) -> anyhow::Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("standard output cannot be written"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
         _ => Ok(()),
     }
 }

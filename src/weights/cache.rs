@@ -54,12 +54,12 @@ impl Cache {
         self.root.join("models").join(name)
     }
 
-    /// The model's folder when it is complete: its record's files are there with their lengths. A folder that a person
-    /// filled by hand has no record and counts when it holds `model.safetensors`.
-    pub(super) fn complete_model(&self, name: &str) -> Option<PathBuf> {
+    /// The model's folder when it is complete: its record's files are there with their lengths, and it was made by one of
+    /// `recipes`. A folder that a person filled by hand has no record and counts when it holds `model.safetensors`.
+    pub(super) fn complete_model(&self, name: &str, recipes: &[String]) -> Option<PathBuf> {
         let folder = self.model_folder(name);
         let complete = match Record::read(&folder) {
-            Some(record) => record.is_complete(&folder),
+            Some(record) => recipes.contains(&record.recipe) && record.is_complete(&folder),
             None => folder.join("model.safetensors").is_file(),
         };
         complete.then_some(folder)

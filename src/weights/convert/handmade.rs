@@ -30,7 +30,11 @@ pub(in crate::weights) fn variables() -> Vec<Variable> {
     for (side, positions) in [("encoder", 5), ("decoder", 6)] {
         tensor(format!("{side}/position_encodings/encodings"), &[positions, WIDTH]);
         let layer = format!("{side}/layer_0");
-        let mut norms = vec![format!("{side}/layer_norm"), format!("{layer}/self_attention/layer_norm"), format!("{layer}/ffn/layer_norm")];
+        let mut norms = vec![
+            format!("{side}/layer_norm"),
+            format!("{layer}/self_attention/layer_norm"),
+            format!("{layer}/ffn/layer_norm"),
+        ];
         let mut linears = vec![
             (format!("{layer}/self_attention/linear_0"), 3 * WIDTH, WIDTH),
             (format!("{layer}/self_attention/linear_1"), WIDTH, WIDTH),

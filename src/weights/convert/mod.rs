@@ -29,7 +29,12 @@ const LINKED_FROM: u64 = 16 << 20;
 /// # Errors
 /// As the converters: [`Error::Weights`] for files that are not what they should be, [`Error::Machine`] for failed file
 /// operations.
-pub(super) fn convert(converter: Option<Converter>, key: Option<&str>, source: &Path, destination: &Path) -> Result<()> {
+pub(super) fn convert(
+    converter: Option<Converter>,
+    key: Option<&str>,
+    source: &Path,
+    destination: &Path,
+) -> Result<()> {
     match converter {
         Some(Converter::Ctranslate2) => whisper::convert(source, destination),
         Some(Converter::Pytorch) => {
@@ -38,11 +43,7 @@ pub(super) fn convert(converter: Option<Converter>, key: Option<&str>, source: &
             place_others(source, destination, "pytorch_model.bin")
         }
         Some(Converter::Onnx) => {
-            onnx::convert(
-                &source.join("model.onnx"),
-                &destination.join("model.safetensors"),
-                key.unwrap_or_default(),
-            )?;
+            onnx::convert(&source.join("model.onnx"), &destination.join("model.safetensors"), key.unwrap_or_default())?;
             place_others(source, destination, "model.onnx")
         }
         None => place_others(source, destination, ""),
@@ -109,8 +110,9 @@ pub(super) fn check_is_whisper(folder: &Path) -> Result<()> {
         }
         Err(error) => return Err(file_error("read", &path, &error)),
     };
-    let config: Value = serde_json::from_slice(&text)
-        .map_err(|error| Error::Weights(format!("`{}` is not JSON ({error}); fetch the model again", path.display())))?;
+    let config: Value = serde_json::from_slice(&text).map_err(|error| {
+        Error::Weights(format!("`{}` is not JSON ({error}); fetch the model again", path.display()))
+    })?;
     match config.get("model_type").and_then(Value::as_str) {
         Some("whisper") => Ok(()),
         other => Err(Error::Weights(format!(

@@ -43,7 +43,10 @@ pub(in crate::weights) fn names(index: &Path) -> Result<Vec<String>> {
     let text = std::fs::read(index).map_err(|error| file_error("read", index, &error))?;
     let parsed: Index = serde_json::from_slice(&text).map_err(|error| unfit(error.to_string()))?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
-    match names.iter().find(|name| name.starts_with('.') || name.contains(['/', '\\']) || !name.ends_with(".safetensors")) {
+    match names
+        .iter()
+        .find(|name| name.starts_with('.') || name.contains(['/', '\\']) || !name.ends_with(".safetensors"))
+    {
         Some(name) => Err(unfit(format!("`{name}` is not a plain file name"))),
         None => Ok(names.into_iter().collect()),
     }
@@ -94,7 +97,8 @@ fn read_shard(path: &Path) -> Result<Vec<(Entry, u64)>> {
     for (name, value) in header.into_iter().filter(|(name, _)| name != "__metadata__") {
         let slot: Slot = serde_json::from_value(value).map_err(|_| unfit("its header does not describe tensors"))?;
         let (start, end) = slot.data_offsets;
-        let bytes = end.checked_sub(start).filter(|_| end <= length - data).ok_or_else(|| unfit("a tensor lies outside"))?;
+        let bytes =
+            end.checked_sub(start).filter(|_| end <= length - data).ok_or_else(|| unfit("a tensor lies outside"))?;
         tensors.push((Entry { name, dtype: slot.dtype, shape: slot.shape, bytes }, data + start));
     }
     Ok(tensors)
@@ -105,7 +109,8 @@ mod tests {
     use super::*;
 
     fn shard(folder: &Path, file: &str, tensor: &str, bytes: &[u8]) {
-        let entry = Entry { name: tensor.into(), dtype: "U8".into(), shape: vec![bytes.len()], bytes: bytes.len() as u64 };
+        let entry =
+            Entry { name: tensor.into(), dtype: "U8".into(), shape: vec![bytes.len()], bytes: bytes.len() as u64 };
         tensor_file::write(&folder.join(file), &[entry], |_, output| {
             output.write_all(bytes).map_err(|error| Error::Bug(error.to_string()))
         })
@@ -135,9 +140,16 @@ mod tests {
         assert!(matches!(names(&index), Err(Error::Weights(_))));
         std::fs::write(&index, r#"{"weight_map":{"a":"one.safetensors"}}"#).expect("an index");
         let joined = folder.path().join("model.safetensors");
-        let headers = [r#"{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}"#, r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[2,1]}}"#, "{"];
+        let headers = [
+            r#"{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}"#,
+            r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[2,1]}}"#,
+            "{",
+        ];
         let lying_lengths = [u64::MAX, 1 << 40];
-        let files = headers.iter().map(|header| (header.len() as u64, *header)).chain(lying_lengths.map(|length| (length, "{}")));
+        let files = headers
+            .iter()
+            .map(|header| (header.len() as u64, *header))
+            .chain(lying_lengths.map(|length| (length, "{}")));
         for (length, header) in files {
             let mut bytes = length.to_le_bytes().to_vec();
             bytes.extend_from_slice(header.as_bytes());

@@ -35,7 +35,10 @@ pub(super) fn provide(source: &Path, destination: &Path) -> Result<()> {
     let tokenizer = assemble(read_json(&source.join("vocab.json"))?, &merges, added);
     let text = serde_json::to_vec(&tokenizer).map_err(|error| Error::Bug(error.to_string()))?;
     tokenizers::Tokenizer::from_bytes(&text).map_err(|error| {
-        Error::Weights(format!("vocab.json, merges.txt and added_tokens.json in `{}` do not fit together: {error}", source.display()))
+        Error::Weights(format!(
+            "vocab.json, merges.txt and added_tokens.json in `{}` do not fit together: {error}",
+            source.display()
+        ))
     })?;
     std::fs::write(&to, text).map_err(|error| file_error("write", &to, &error))
 }

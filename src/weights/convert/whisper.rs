@@ -529,7 +529,10 @@ mod tests {
         assert_eq!((&config["eos_token_id"], &config["decoder_start_token_id"]), (&json!(50256), &json!(50257)));
         assert_eq!(config["suppress_tokens"], json!([1, 2, 7]));
         let generation: Value = read_settings(&destination.path().join("generation_config.json")).expect("JSON");
-        assert_eq!((&generation["is_multilingual"], &generation["no_timestamps_token_id"]), (&json!(false), &json!(50362)));
+        assert_eq!(
+            (&generation["is_multilingual"], &generation["no_timestamps_token_id"]),
+            (&json!(false), &json!(50362))
+        );
         assert_eq!(generation["alignment_heads"], json!([[0, 1]]));
     }
 

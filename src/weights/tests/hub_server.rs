@@ -42,7 +42,8 @@ impl HubServer {
     pub(super) fn start(repository: &str, files: &[(&str, &[u8])]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let files = files.iter().map(|(name, bytes)| (format!("{repository}/resolve/main/{name}"), bytes.to_vec())).collect();
+        let files =
+            files.iter().map(|(name, bytes)| (format!("{repository}/resolve/main/{name}"), bytes.to_vec())).collect();
         let behaviour = Arc::new(Mutex::new(Behaviour { files, ..Behaviour::default() }));
         let log = Arc::new(Mutex::new(Vec::new()));
         let shared = (behaviour.clone(), log.clone());
@@ -84,7 +85,8 @@ fn answer(mut stream: TcpStream, behaviour: &Mutex<Behaviour>, log: &Mutex<Vec<R
 }
 
 fn reply(request: &Request, behaviour: &mut Behaviour) -> Vec<u8> {
-    let refuse = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes();
+    let refuse =
+        |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes();
     if behaviour.token.as_ref().is_some_and(|token| request.authorization != format!("Bearer {token}")) {
         return refuse("401 Unauthorized");
     }
