@@ -101,7 +101,8 @@ impl<'a> TrackStream<'a> {
     pub(super) fn reserve(&mut self, bytes: u64) {
         // No codec understood here speaks with fewer than 500 bytes a second.
         let seconds = self.choice.seconds.unwrap_or(0.0).min(bytes as f64 / 500.0);
-        self.outcome.samples.reserve((seconds * SAMPLE_RATE as f64) as usize);
+        // The resampler overshoots by a block before its end is cut.
+        self.outcome.samples.reserve(((seconds + 1.0) * SAMPLE_RATE as f64) as usize);
     }
 
     /// Decodes to the end, as far as the file allows.
