@@ -101,7 +101,8 @@ impl<'a> TrackStream<'a> {
     pub(super) fn reserve(&mut self, bytes: u64) {
         // No codec understood here speaks with fewer than 500 bytes a second.
         let seconds = self.choice.seconds.unwrap_or(0.0).min(bytes as f64 / 500.0);
-        self.outcome.samples.reserve((seconds * SAMPLE_RATE as f64) as usize);
+        // The resampler overshoots by a block before its end is cut.
+        self.outcome.samples.reserve(((seconds + 1.0) * SAMPLE_RATE as f64) as usize);
     }
 
     /// Decodes to the end, as far as the file allows.
@@ -129,7 +130,7 @@ impl<'a> TrackStream<'a> {
         if let Some(resampler) = self.resampler.take() {
             resampler.finish(&mut self.outcome.samples)?;
         }
-        self.check_length()?;
+        check_length(self.limits, seconds_of(self.outcome.samples.len()))?;
         self.outcome.samples.shrink_to_fit();
         let done = seconds_of(self.outcome.samples.len());
         watch.step(StageName::Decode, done, done)?;
@@ -167,8 +168,11 @@ impl<'a> TrackStream<'a> {
         self.outcome.source_rate = self.outcome.source_rate.max(rate);
         self.outcome.channels = self.outcome.channels.max(block.num_planes());
         let placement = self.timeline.place(block.frames() as u64, rate, time);
+        // Silence costs the sender nothing: count it before it is laid down.
+        let silence = placement.silence as f64 / f64::from(rate);
+        check_length(self.limits, seconds_of(self.outcome.samples.len()) + silence)?;
         lay_down(&block, placement, self.resampler.as_mut(), &mut self.outcome)?;
-        self.check_length()
+        check_length(self.limits, seconds_of(self.outcome.samples.len()))
     }
 
     /// The container has begun anew, as Ogg files do that were joined end to end.
@@ -188,14 +192,14 @@ impl<'a> TrackStream<'a> {
             Err(error) => self.outcome.stop = Some(Stop::Damaged(error.to_string())),
         }
     }
+}
 
-    fn check_length(&self) -> Result<()> {
-        match self.limits.max_seconds {
-            Some(most) if seconds_of(self.outcome.samples.len()) > most => {
-                Err(Error::Audio(format!("the audio is longer than the limit of {most} seconds; send it in parts")))
-            }
-            _ => Ok(()),
+fn check_length(limits: &Limits, seconds: f64) -> Result<()> {
+    match limits.max_seconds {
+        Some(most) if seconds > most => {
+            Err(Error::Audio(format!("the audio is longer than the limit of {most} seconds; send it in parts")))
         }
+        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::edits::Edit;
 const SHORTEST_HOLE: f64 = 0.1;
 
 /// Silence that may be put in between in all, in seconds; time stamps that ask for more are taken for damaged.
-const MOST_SILENCE: f64 = 4.0 * 3600.0;
+const MOST_SILENCE: f64 = 3600.0;
 
 /// What happens to one block of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
