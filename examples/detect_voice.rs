@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
             println!("      {:9.3} .. {:9.3} s", speech.start, speech.end);
         }
     }
-    let speech: f64 = detection.spans.iter().map(|span| span.duration()).sum();
+    let speech = detection.spans.iter().fold(0.0, |seconds, span| seconds + span.duration());
     println!("{speech:.1} s of speech in {:.1} s", audio.duration());
     Ok(())
 }
