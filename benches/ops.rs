@@ -84,7 +84,8 @@ fn cases<'a>() -> Result<Vec<Case<'a>>> {
         }
     }
     cases.push(layer_norm_case()?);
-    cases.push(attention_case()?);
+    cases.push(attention_case(1)?);
+    cases.push(attention_case(8)?);
     cases.push(convolution_case(80, 3000, 1)?);
     cases.push(convolution_case(512, 3000, 2)?);
     for (rows, length) in [(1, 224), (16, 224), (1, 1500), (16, 1500)] {
@@ -135,15 +136,16 @@ fn layer_norm_case<'a>() -> Result<Case<'a>> {
     })
 }
 
-fn attention_case<'a>() -> Result<Case<'a>> {
-    let (q, k, v) = (random((1, 1500, 512))?, random((1, 1500, 512))?, random((1, 1500, 512))?);
+fn attention_case<'a>(heads: usize) -> Result<Case<'a>> {
+    let shape = (1, 1500, heads * 64);
+    let (q, k, v) = (random(shape)?, random(shape)?, random(shape)?);
     let [a, b, c] = [&q, &k, &v].map(Clone::clone);
     Ok(Case {
-        name: "attention 1500x1500, 8x64".into(),
-        operations: 4.0 * 1500.0 * 1500.0 * 512.0,
-        ours: Box::new(move || ops::attention(&q, &k, &v, 8)),
+        name: format!("attention 1500x1500, {heads}x64"),
+        operations: 4.0 * (1500 * 1500 * heads * 64) as f64,
+        ours: Box::new(move || ops::attention(&q, &k, &v, heads)),
         candle: Box::new(move || {
-            let [q, k, v] = [&a, &b, &c].map(|x| x.reshape((1, (), 8, 64))?.transpose(1, 2)?.contiguous());
+            let [q, k, v] = [&a, &b, &c].map(|x| x.reshape((1, (), heads, 64))?.transpose(1, 2)?.contiguous());
             let scores = (q? * 0.125)?.matmul(&k?.t()?)?;
             candle_nn::ops::softmax_last_dim(&scores)?.matmul(&v?)?.transpose(1, 2)?.contiguous()
         }),

@@ -10,8 +10,11 @@ use super::{
     matrix::Packed,
     output::{Output, Parts},
     simd::{Element, Lanes, Task, dispatch},
-    tiled::{HEAD_LIMIT, Head, maximum, powers},
+    tiled::{Head, maximum, powers},
 };
+
+/// Elements of a head: 64 in all of Whisper's models. Loops of known length are several times faster.
+pub(super) const SIZE: usize = 64;
 
 /// From this number of queries to one slot, packing its keys for the tiles of `tiled` pays.
 const TILED_QUERIES: usize = 8;
@@ -28,6 +31,7 @@ pub(super) struct Cached<'a, E> {
     pub(super) time: usize,
     /// Tmax.
     pub(super) limit: usize,
+    /// H*D.
     pub(super) channels: usize,
     pub(super) heads: usize,
     pub(super) causal: bool,
@@ -46,7 +50,7 @@ impl<E: Element> Cached<'_, E> {
         let mut output = Output::new(self.q.len());
         let parts = output.parts();
         let groups = self.groups();
-        let tiled = |group: &Group| group.queries.len() >= TILED_QUERIES && self.channels / self.heads <= HEAD_LIMIT;
+        let tiled = |group: &Group| group.queries.len() >= TILED_QUERIES;
         let threads = rayon::current_num_threads();
         let splits = (2 * threads).div_ceil(groups.len().max(1)).clamp(1, self.heads);
         let tasks: Vec<(&Group, Range<usize>)> = groups
@@ -103,18 +107,17 @@ impl<E: Element> Cached<'_, E> {
     /// # Safety
     /// The results of this head of the group's queries are written by this call alone.
     unsafe fn run_tiled(&self, group: &Group, head: usize, parts: Parts<'_>) {
-        let (size, length) = (self.channels / self.heads, group.slot.length);
-        let offset = head * size;
+        let length = group.slot.length;
+        let offset = head * SIZE;
         let read = |source: &[E], key: usize, target: &mut [f32]| {
-            let source = &source[self.key_start(group.slot, key) + offset..][..size];
-            E::widen_all(source, target);
+            E::widen_all(&source[self.key_start(group.slot, key) + offset..][..SIZE], target);
         };
         let place = |query: usize| group.queries[query].0 * self.channels + offset;
         let head = Head {
-            keys: Packed::from_rows(length, size, |key, target| read(self.k, key, target)),
-            values: Packed::from_columns(size, length, |key, target| read(self.v, key, target)),
+            keys: Packed::from_rows(length, SIZE, |key, target| read(self.k, key, target)),
+            values: Packed::from_columns(SIZE, length, |key, target| read(self.v, key, target)),
             queries: group.queries.len(),
-            query: |query: usize| &self.q[place(query)..][..size],
+            query: |query: usize| &self.q[place(query)..][..SIZE],
             visible: |query: usize| group.queries[query].1,
             place: &place,
             parts,
@@ -137,87 +140,80 @@ impl<E: Element> Task for FewQueries<'_, E> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let (length, count) = (self.group.slot.length, self.group.queries.len());
-        let (heads, size) = (self.heads.len(), self.cached.channels / self.cached.heads);
+        let (length, heads) = (self.group.slot.length, self.heads.len());
+        let count = self.group.queries.len() * heads;
         let queries = self.scaled_queries();
-        let mut scores = vec![0.0; count * heads * length]; // (queries, heads, keys)
+        let mut scores = vec![0.0; count * length]; // (queries, heads, keys)
         self.score(simd, &queries, &mut scores);
-        for (index, &(_, visible)) in self.group.queries.iter().enumerate() {
-            for scores in scores[index * heads * length..][..heads * length].chunks_exact_mut(length) {
-                let (seen, hidden) = scores.split_at_mut(visible);
-                let largest = maximum(simd, seen);
-                let scale = 1.0 / powers(simd, seen, largest);
-                seen.iter_mut().for_each(|weight| *weight *= scale);
-                hidden.fill(0.0);
-            }
+        for (index, scores) in scores.chunks_exact_mut(length).enumerate() {
+            let (_, visible) = self.group.queries[index / heads];
+            let (seen, hidden) = scores.split_at_mut(visible);
+            let largest = maximum(simd, seen);
+            let scale = 1.0 / powers(simd, seen, largest);
+            seen.iter_mut().for_each(|weight| *weight *= scale);
+            hidden.fill(0.0);
         }
-        let mut sums = vec![0.0; count * heads * size]; // (queries, heads, D)
+        let mut sums = vec![[0.0; SIZE]; count]; // (queries, heads, D)
         self.mix(simd, &scores, &mut sums);
-        for (&(place, _), sums) in self.group.queries.iter().zip(sums.chunks_exact(heads * size)) {
-            let start = place * self.cached.channels + self.heads.start * size;
+        for (&(place, _), sums) in self.group.queries.iter().zip(sums.chunks_exact(heads)) {
+            let start = place * self.cached.channels + self.heads.start * SIZE;
             // SAFETY: `Cached::run` gives each query and head to one task.
-            unsafe { self.parts.part(start, sums.len()) }.copy_from_slice(sums);
+            unsafe { self.parts.part(start, heads * SIZE) }.copy_from_slice(sums.as_flattened());
         }
     }
 }
 
 impl<E: Element> FewQueries<'_, E> {
     /// The queries (queries, heads, D), scaled by `log2(e) / sqrt(D)`.
-    fn scaled_queries(&self) -> Vec<f32> {
-        let size = self.cached.channels / self.cached.heads;
-        let scale = LOG2_E / (size as f32).sqrt();
-        let of_query = |place: usize| &self.cached.q[place * self.cached.channels..][..self.cached.channels];
-        let heads = self.heads.start * size..self.heads.end * size;
-        let places = self.group.queries.iter().map(|&(place, _)| place);
-        places.flat_map(|place| of_query(place)[heads.clone()].iter().map(|value| value * scale)).collect()
+    fn scaled_queries(&self) -> Vec<[f32; SIZE]> {
+        let scale = LOG2_E / (SIZE as f32).sqrt();
+        let places = self.group.queries.iter().map(|&(place, _)| place * self.cached.channels / SIZE);
+        let (q, _) = self.cached.q.as_chunks::<SIZE>();
+        places.flat_map(|place| &q[place..][self.heads.clone()]).map(|q| q.map(|value| value * scale)).collect()
     }
 
     /// The part of a cached vector that belongs to the heads of this task.
     #[inline(always)]
-    fn cached_vector<'a>(&self, cache: &'a [E], key: usize) -> &'a [E] {
-        let size = self.cached.channels / self.cached.heads;
-        &cache[self.cached.key_start(self.group.slot, key)..][self.heads.start * size..self.heads.end * size]
+    fn cached_heads<'a>(&self, cache: &'a [E], key: usize) -> &'a [[E; SIZE]] {
+        let start = self.cached.key_start(self.group.slot, key) + self.heads.start * SIZE;
+        cache[start..start + self.heads.len() * SIZE].as_chunks().0
     }
 
     #[inline(always)]
-    fn score<S: Lanes>(&self, simd: S, queries: &[f32], scores: &mut [f32]) {
-        let (length, size) = (self.group.slot.length, self.cached.channels / self.cached.heads);
-        let heads = self.heads.len();
+    fn score<S: Lanes>(&self, simd: S, queries: &[[f32; SIZE]], scores: &mut [f32]) {
+        let (length, heads) = (self.group.slot.length, self.heads.len());
         for key in 0..length {
-            let keys = self.cached_vector(self.cached.k, key);
-            for (query, vectors) in queries.chunks_exact(heads * size).enumerate() {
-                for (head, (query_part, key_part)) in
-                    vectors.chunks_exact(size).zip(keys.chunks_exact(size)).enumerate()
-                {
-                    scores[(query * heads + head) * length + key] = dot(simd, query_part, key_part);
+            let keys = self.cached_heads(self.cached.k, key);
+            for (queries, scores) in queries.chunks_exact(heads).zip(scores.chunks_exact_mut(heads * length)) {
+                for (head, (query, key_part)) in queries.iter().zip(keys).enumerate() {
+                    scores[head * length + key] = dot(simd, query, key_part);
                 }
             }
         }
     }
 
-    /// The weighted sums of the values.
+    /// The weighted sums of the values, four keys at a time, so that the sums are read and written a quarter as often.
     #[inline(always)]
-    fn mix<S: Lanes>(&self, simd: S, weights: &[f32], sums: &mut [f32]) {
-        let (length, size) = (self.group.slot.length, self.cached.channels / self.cached.heads);
-        let heads = self.heads.len();
-        // Four keys at a time, so that the sums are read and written a quarter as often.
-        for first in (0..length).step_by(4) {
-            let count = 4.min(length - first);
-            for (query, sums) in sums.chunks_exact_mut(heads * size).enumerate() {
-                for (head, sums) in sums.chunks_exact_mut(size).enumerate() {
-                    let weights = &weights[(query * heads + head) * length + first..][..count];
-                    if let Some(weights) = weights.first_chunk::<4>() {
-                        let mut values: [&[E]; 4] = [&[]; 4];
-                        for (index, value) in values.iter_mut().enumerate() {
-                            *value = &self.cached_vector(self.cached.v, first + index)[head * size..][..size];
-                        }
-                        add_weighted(simd, sums, weights, values);
-                    } else {
-                        for (index, &weight) in weights.iter().enumerate() {
-                            let value = &self.cached_vector(self.cached.v, first + index)[head * size..][..size];
-                            add_weighted(simd, sums, &[weight], [value]);
-                        }
-                    }
+    fn mix<S: Lanes>(&self, simd: S, weights: &[f32], sums: &mut [[f32; SIZE]]) {
+        let (length, heads) = (self.group.slot.length, self.heads.len());
+        let whole = length - length % 4;
+        for first in (0..whole).step_by(4) {
+            let a = self.cached_heads(self.cached.v, first);
+            let b = self.cached_heads(self.cached.v, first + 1);
+            let c = self.cached_heads(self.cached.v, first + 2);
+            let d = self.cached_heads(self.cached.v, first + 3);
+            for (sums, weights) in sums.chunks_exact_mut(heads).zip(weights.chunks_exact(heads * length)) {
+                for (head, sums) in sums.iter_mut().enumerate() {
+                    let weights = &weights[head * length + first..][..4];
+                    add_weighted(simd, sums, weights, [&a[head], &b[head], &c[head], &d[head]]);
+                }
+            }
+        }
+        for key in whole..length {
+            let values = self.cached_heads(self.cached.v, key);
+            for (sums, weights) in sums.chunks_exact_mut(heads).zip(weights.chunks_exact(heads * length)) {
+                for (head, (sums, values)) in sums.iter_mut().zip(values).enumerate() {
+                    add_weighted(simd, sums, &weights[head * length + key..][..1], [values]);
                 }
             }
         }
@@ -225,44 +221,28 @@ impl<E: Element> FewQueries<'_, E> {
 }
 
 #[inline(always)]
-fn dot<S: Lanes, E: Element>(simd: S, query: &[f32], key: &[E]) -> f32 {
-    let (vectors, rest) = S::as_simd_f32s(query);
+fn dot<S: Lanes, E: Element>(simd: S, query: &[f32; SIZE], key: &[E; SIZE]) -> f32 {
     let mut sums = [simd.splat_f32s(0.0); 2];
-    for (index, &vector) in vectors.iter().enumerate() {
+    for (index, &vector) in S::as_simd_f32s(query).0.iter().enumerate() {
         let key = E::load(simd, &key[index * S::F32_LANES..]);
         sums[index % 2] = simd.mul_add_f32s(vector, key, sums[index % 2]);
     }
-    let mut sum = simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]));
-    for (value, key) in rest.iter().zip(&key[vectors.len() * S::F32_LANES..]) {
-        sum += value * key.widen();
-    }
-    sum
+    simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]))
 }
 
 /// `sums += sum over n of weights[n] * values[n]`.
 #[inline(always)]
 fn add_weighted<S: Lanes, E: Element, const N: usize>(
     simd: S,
-    sums: &mut [f32],
-    weights: &[f32; N],
-    values: [&[E]; N],
+    sums: &mut [f32; SIZE],
+    weights: &[f32],
+    values: [&[E; SIZE]; N],
 ) {
-    let (vectors, rest) = S::as_mut_simd_f32s(sums);
-    let whole = vectors.len() * S::F32_LANES;
-    let mut splats = [simd.splat_f32s(0.0); N];
-    for (splat, &weight) in splats.iter_mut().zip(weights) {
-        *splat = simd.splat_f32s(weight);
-    }
-    for (index, vector) in vectors.iter_mut().enumerate() {
+    for (index, vector) in S::as_mut_simd_f32s(sums).0.iter_mut().enumerate() {
         let mut sum = *vector;
-        for (splat, values) in splats.iter().zip(values) {
-            sum = simd.mul_add_f32s(*splat, E::load(simd, &values[index * S::F32_LANES..]), sum);
+        for (&weight, values) in weights.iter().zip(values) {
+            sum = simd.mul_add_f32s(simd.splat_f32s(weight), E::load(simd, &values[index * S::F32_LANES..]), sum);
         }
         *vector = sum;
-    }
-    for (index, sum) in rest.iter_mut().enumerate() {
-        for (weight, values) in weights.iter().zip(values) {
-            *sum += weight * values[whole + index].widen();
-        }
     }
 }
