@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Accuracy of `palabra transcribe` on a folder of reference recordings, beside a peer's on the same audio; prints a table.
 
-usage: accuracy.py DATA_DIR [--peer faster-whisper --ct2 FOLDER] [options]
+usage: accuracy.py DATA_DIR [--peer faster-whisper --ct2 FOLDER] [options] [-- PALABRA OPTIONS]
 
 DATA_DIR holds manifest.jsonl (its fields: scoring.py). Recordings with speaker references are run with --diarize. What both
 engines wrote is kept in --out as <id>.json and taken from there when it is there already.
@@ -95,6 +95,11 @@ def print_table(title, results, joined):
         print(f"| **all but {', '.join(joined)}** | {engine} | " + " | ".join(pooled.cells()) + " |")
 
 
+def split_arguments(words):
+    """What stands before `--` is for this script, what stands after it for palabra."""
+    return (words[:words.index("--")], words[words.index("--") + 1:]) if "--" in words else (words, [])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
@@ -110,8 +115,9 @@ def main():
     parser.add_argument("--ct2", help="the peer's model: the same Whisper as a CTranslate2 folder")
     parser.add_argument("--compute-type", default="float32", help="the peer's number type (default: %(default)s)")
     parser.add_argument("--joined", default="long", help="sets made of others' recordings, not counted in the total (default: %(default)s)")
-    parser.add_argument("extra", nargs="*", help="more options for palabra, after --")
-    arguments = parser.parse_args()
+    own, more = split_arguments(sys.argv[1:])
+    arguments = parser.parse_args(own)
+    arguments.extra = more
     if arguments.peer and not arguments.ct2:
         parser.error("--peer needs --ct2")
     recordings = scoring.load_manifest(arguments.data, set(filter(None, arguments.sets.split(","))))

@@ -2,7 +2,7 @@
 """Speed and memory of `palabra transcribe` against faster-whisper, in turn on one machine; prints tables.
 
 usage: speed.py DATA_DIR --ct2 FOLDER [options]        the file is made of clips of DATA_DIR (fields of its manifest: scoring.py)
-       speed.py --audio FILE --ct2 FOLDER [options]    any file of one language
+       speed.py --audio FILE --ct2 FOLDER [options]    any file of one language; what follows `--` goes to palabra in the rounds
 
 Rounds: every engine transcribes the same file once a round, in a process of its own, round after round, so that a machine
 that gets slower or busier does so for all. Ratios are taken within a round; their median is printed. The time is that of the
@@ -122,6 +122,11 @@ def write_looped(path, samples, rate, seconds):
             left -= len(samples)
 
 
+def split_arguments(words):
+    """What stands before `--` is for this script, what stands after it for palabra."""
+    return (words[:words.index("--")], words[words.index("--") + 1:]) if "--" in words else (words, [])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?")
@@ -137,8 +142,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--words", action="store_true", help="time words as well, in all engines")
     parser.add_argument("--no-hour", action="store_true", help="leave out the hour of audio")
-    parser.add_argument("extra", nargs="*", help="more options for palabra's rounds, after --")
-    arguments = parser.parse_args()
+    own, more = split_arguments(sys.argv[1:])
+    arguments = parser.parse_args(own)
+    arguments.extra = more
     if bool(arguments.data) == bool(arguments.audio):
         parser.error("name either DATA_DIR or --audio")
     samples, rate = soundfile.read(arguments.audio, dtype="float32") if arguments.audio else joined_clips(arguments.data, arguments.set, arguments.seconds)
