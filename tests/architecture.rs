@@ -13,11 +13,11 @@ const OPEN_AUDIO: [&str; 2] = ["Audio", "Chunk"];
 /// Which rooms (modules and files directly under src) each room may use besides the open values and itself. The arrows
 /// point one way: main, cli -> http -> engine -> stages -> models -> ops, with the others beside them.
 const ROOMS: [(&str, &[&str]); 17] = [
-    ("main", &["cli", "http", "engine", "settings", "stages", "weights", "audio", "formats", "device"]),
-    ("cli", &["http", "engine", "settings", "stages", "weights", "audio", "formats", "device"]),
-    ("http", &["engine", "settings", "stages", "weights", "audio", "formats", "device"]),
+    ("main", &["cli", "http", "engine", "settings", "stages", "models", "weights", "audio", "formats", "device"]),
+    ("cli", &["http", "engine", "settings", "stages", "models", "weights", "audio", "formats", "device"]),
+    ("http", &["engine", "settings", "stages", "models", "weights", "audio", "formats", "device"]),
     ("engine", &["settings", "stages", "models", "weights", "audio", "formats", "device"]),
-    ("settings", &["stages", "weights", "audio", "formats", "device"]),
+    ("settings", &["stages", "models", "weights", "audio", "formats", "device"]),
     ("stages", &["models", "ops", "audio", "device"]),
     ("models", &["ops"]),
     ("ops", &[]),

@@ -103,7 +103,8 @@ impl LogMel {
             let energies = &scratch.energies[filter.first_bin..filter.first_bin + filter.weights.len()];
             let energy: f32 = energies.iter().zip(&filter.weights).map(|(energy, weight)| energy * weight).sum();
             // Samples that are not numbers count as silence, infinite ones as the loudest sound there is.
-            *out = energy.max(LEAST_ENERGY).min(f32::MAX).log10();
+            let energy = if energy > LEAST_ENERGY { energy.min(f32::MAX) } else { LEAST_ENERGY };
+            *out = energy.log10();
         }
     }
 }
