@@ -1,7 +1,9 @@
 //! Palabra: speech in, words out, each with its time and its speaker.
 
+mod assemble;
 pub mod audio;
 pub mod device;
+pub mod engine;
 pub mod error;
 pub mod formats;
 pub mod language;

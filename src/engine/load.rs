@@ -1,0 +1,107 @@
+//! From names in the manifest to networks in memory.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    device::Compute,
+    error::{Error, Result},
+    models::{
+        silero::Silero,
+        speaker::{Config as SpeakerConfig, SpeakerEmbedder},
+        whisper::{Config, GenerationConfig, Tokenizer, Whisper},
+    },
+    progress::{StageName, Watch},
+    stages::transcribe::Transcriber,
+    weights::Store,
+};
+
+/// The networks of a pipeline.
+pub struct Models {
+    /// Writes text.
+    pub transcriber: Transcriber,
+    /// Finds speech.
+    pub voice: Silero,
+    /// Tells voices apart; only when speakers are wanted.
+    pub speaker: Option<SpeakerEmbedder>,
+}
+
+impl Models {
+    /// Fetches and loads the transcriber `model` (a name of the manifest, a hub repository or a folder), the voice
+    /// detector, and the speaker embedder when `speakers` are wanted.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when a model cannot be had or read, [`Error::Machine`] when disk or device refuse.
+    pub fn load(store: &Store, model: &str, speakers: bool, compute: &Compute, watch: &Watch) -> Result<Self> {
+        let steps = if speakers { 3.0 } else { 2.0 };
+        watch.step(StageName::Load, 0.0, steps)?;
+        let transcriber = transcriber(&store.resolve_transcriber(model, watch)?, compute)?;
+        watch.step(StageName::Load, 1.0, steps)?;
+        let voice = voice(&store.fetch("silero-vad", watch)?)?;
+        watch.step(StageName::Load, 2.0, steps)?;
+        let speaker = speakers.then(|| embedder(&store.fetch("campplus", watch)?, compute)).transpose()?;
+        watch.step(StageName::Load, steps, steps)?;
+        Ok(Self { transcriber, voice, speaker })
+    }
+}
+
+/// Loads a Whisper checkpoint from a folder with `model.safetensors`, `config.json`, `tokenizer.json` and, where there is
+/// one, `generation_config.json`.
+///
+/// # Errors
+/// [`Error::Weights`] naming the file that is missing or wrong.
+pub fn transcriber(folder: &Path, compute: &Compute) -> Result<Transcriber> {
+    let config: Config = read_json(&folder.join("config.json"))?;
+    let generation_path = folder.join("generation_config.json");
+    // Older checkpoints keep the suppress lists in config.json.
+    let generation: GenerationConfig =
+        read_json(&if generation_path.is_file() { generation_path } else { folder.join("config.json") })?;
+    let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), config.vocab_size)?;
+    let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
+    let whisper = Whisper::load(&vb, &config).map_err(|reason| unfit(folder, &reason))?;
+    Ok(Transcriber::new(whisper, tokenizer, generation, compute.clone()))
+}
+
+/// Loads the voice detector; it runs on the CPU, where its recurrence is fastest.
+///
+/// # Errors
+/// [`Error::Weights`] when the file cannot be read or does not fit.
+pub fn voice(folder: &Path) -> Result<Silero> {
+    let vb = variables(&folder.join("model.safetensors"), DType::F32, &Device::Cpu)?;
+    Silero::load(&vb).map_err(|reason| unfit(folder, &reason))
+}
+
+/// Loads the speaker embedder, in f32: half precision multiplies the diarization error.
+///
+/// # Errors
+/// [`Error::Weights`] when the file cannot be read or does not fit.
+pub fn embedder(folder: &Path, compute: &Compute) -> Result<SpeakerEmbedder> {
+    let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
+    SpeakerEmbedder::load(vb, &SpeakerConfig::default()).map_err(|reason| unfit(folder, &reason))
+}
+
+fn unfit(folder: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error::Weights(format!("the model in {} does not fit its architecture: {reason}", folder.display()))
+}
+
+/// The tensors of a safetensors file, read on demand.
+fn variables(path: &Path, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
+    // SAFETY: the file is mapped, not copied. Files in the cache are written once under another name and renamed, never
+    // changed in place, so what is mapped does not change under us.
+    unsafe { VarBuilder::from_mmaped_safetensors(&[path], dtype, device) }
+        .map_err(|reason| Error::Weights(format!("{} cannot be read as safetensors: {reason}", path.display())))
+}
+
+/// Reads a JSON object; null members count as absent, since checkpoints write both.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let wrong = |reason: &dyn std::fmt::Display| Error::Weights(format!("{} cannot be used: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|reason| wrong(&reason))?;
+    let mut value: serde_json::Value = serde_json::from_str(&text).map_err(|reason| wrong(&reason))?;
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|_, member| !member.is_null());
+    }
+    serde_json::from_value(value).map_err(|reason| wrong(&reason))
+}
