@@ -78,3 +78,77 @@ fn bytes_of(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
         other => candle_core::bail!("unsupported element type {other:?}"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read, Write};
+
+    use rand::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    /// `torch.save({"state_dict": {"a": 0..6 as 2 x 3, "b": 0..4 in float16, "c": a transposed, "n.num_batches_tracked": 3}, "epoch": 3})`
+    const CHECKPOINT: &[u8] = include_bytes!("../../../tests/golden/checkpoint.pth");
+
+    fn converted(checkpoint: &[u8], key: Option<&str>) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, destination) = (folder.path().join("checkpoint"), folder.path().join("model.safetensors"));
+        std::fs::write(&source, checkpoint).expect("written");
+        convert(&source, &destination, key, |name| name != "b")?;
+        Ok(std::fs::read(destination).expect("read"))
+    }
+
+    #[test]
+    fn tensors_come_across() {
+        let bytes = converted(CHECKPOINT, Some("state_dict")).expect("converted");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+        assert_eq!(file.names().len(), 2, "neither the counter nor what is not kept");
+        let values = |name: &str| -> Vec<f32> {
+            let data = file.tensor(name).expect("a tensor").data();
+            data.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes"))).collect()
+        };
+        assert_eq!(values("a"), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(file.tensor("c").expect("c").shape(), [3, 2]);
+        assert_eq!(values("c"), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_refused() {
+        for (bytes, key) in
+            [(&b"not a zip"[..], None), (&CHECKPOINT[..200], None), (CHECKPOINT, None), (CHECKPOINT, Some("model"))]
+        {
+            assert!(matches!(converted(bytes, key), Err(Error::Weights(_))));
+        }
+    }
+
+    #[test]
+    fn mutated_pickles_never_panic() {
+        let mut archive = ZipArchive::new(Cursor::new(CHECKPOINT)).expect("an archive");
+        let mut members = Vec::new();
+        for index in 0..archive.len() {
+            let mut member = archive.by_index(index).expect("a member");
+            let mut bytes = Vec::new();
+            member.read_to_end(&mut bytes).expect("read");
+            members.push((member.name().to_owned(), bytes));
+        }
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+        for _ in 0..1_000 {
+            let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+            for (name, bytes) in &members {
+                let mut bytes = bytes.clone();
+                if name.ends_with("data.pkl") {
+                    for _ in 0..random.gen_range(1..4) {
+                        let position = random.gen_range(0..bytes.len());
+                        bytes[position] = random.r#gen();
+                    }
+                }
+                writer.start_file(name.as_str(), SimpleFileOptions::default()).expect("a member");
+                writer.write_all(&bytes).expect("written");
+            }
+            let checkpoint = writer.finish().expect("an archive").into_inner();
+            drop(converted(&checkpoint, Some("state_dict")));
+        }
+    }
+}
