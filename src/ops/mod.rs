@@ -11,11 +11,13 @@ pub mod gelu;
 pub mod layer_norm;
 pub mod linear;
 pub mod logits;
+pub mod masked_taps;
 mod matrix;
 mod output;
 pub mod plane_convolution;
 pub mod scale_shift_relu;
 mod simd;
+pub mod stretch_means;
 mod tiled;
 
 pub use attention::attention;
@@ -24,8 +26,10 @@ pub use convolution::conv1d_gelu;
 pub use gelu::gelu;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use masked_taps::masked_taps;
 pub use plane_convolution::PlaneConvolution;
 pub use scale_shift_relu::scale_shift_relu;
+pub use stretch_means::stretch_means;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, WithDType};
 

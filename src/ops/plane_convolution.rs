@@ -172,7 +172,7 @@ impl Planes {
     }
 
     fn pad(&self, x: &[f32], padded: &mut Vec<f32>) {
-        padded.clear();
+        // Where the buffer held another item, its margins are zero already and the rest is written anew.
         padded.resize(self.channels * self.plane(), 0.0);
         for (channel, plane) in x.chunks_exact(self.frequencies * self.time).enumerate() {
             for (frequency, row) in plane.chunks_exact(self.time).enumerate() {
@@ -203,7 +203,7 @@ impl Task for Kernel<'_> {
             for start in (0..self.planes.time).step_by(VECTORS * S::F32_LANES) {
                 for group in 0..self.layer.outputs / CHANNELS {
                     let sums = self.sums(simd, group, row, start);
-                    self.store(simd, sums, group, row, start);
+                    self.finish(simd, sums, group, row, start);
                 }
             }
         }
@@ -241,8 +241,9 @@ impl Kernel<'_> {
         sums
     }
 
+    /// Adds the residual, applies ReLU and writes what lies inside the planes.
     #[inline(always)]
-    fn store<S: Lanes>(
+    fn finish<S: Lanes>(
         &mut self,
         simd: S,
         sums: [[S::f32s; VECTORS]; CHANNELS],
@@ -257,14 +258,32 @@ impl Kernel<'_> {
                 let from = line + (start + vector * S::F32_LANES).min(time);
                 let to = line + (start + (vector + 1) * S::F32_LANES).min(time);
                 if let Some(residual) = self.residual {
-                    value = simd.add_f32s(value, simd.partial_load_f32s(&residual[from..to]));
+                    value = simd.add_f32s(value, load(simd, &residual[from..to]));
                 }
                 if self.relu {
                     value = simd.max_f32s(value, simd.splat_f32s(0.0));
                 }
-                simd.partial_store_f32s(&mut self.y[from..to], value);
+                store(simd, &mut self.y[from..to], value);
             }
         }
+    }
+}
+
+/// Up to a vector of values.
+#[inline(always)]
+fn load<S: Lanes>(simd: S, source: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(source).0 {
+        [whole, ..] => *whole,
+        [] => simd.partial_load_f32s(source),
+    }
+}
+
+/// Writes as many lanes as there is room for.
+#[inline(always)]
+fn store<S: Lanes>(simd: S, target: &mut [f32], value: S::f32s) {
+    match S::as_mut_simd_f32s(target) {
+        ([whole, ..], _) => *whole = value,
+        ([], part) => simd.partial_store_f32s(part, value),
     }
 }
 

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{VarBuilder, ops::sigmoid};
 
 use super::{BlockConfig, Config, batch_norm};
-use crate::ops::scale_shift_relu;
+use crate::ops::{masked_taps, scale_shift_relu, stretch_means};
 
 /// Frames over which a layer's local context is averaged (upstream: `seg_len`).
 const CONTEXT_FRAMES: usize = 100;
@@ -156,44 +156,17 @@ impl DenseLayer {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = product(&self.nonlinear1.forward_relu(x)?, &self.linear1.weight)?;
         let x = scale_shift_relu(&x, &self.one, &self.linear1.bias)?; // (B, T, bottleneck)
-        masked(&self.local(&x)?, &self.gate(&x)?)
+        let taps = product(&x, &self.linear_local)?; // (B, T, 3 * growth)
+        masked_taps(&taps, &self.mask(&x)?, self.dilation, CONTEXT_FRAMES)
     }
 
-    /// The dilated kernel: each tap's product first, then their sum, shifted: y[t] = a[t - d] + b[t] + c[t + d].
-    fn local(&self, x: &Tensor) -> Result<Tensor> {
-        let (time, growth) = (x.dim(1)?, self.outputs());
-        let taps = product(x, &self.linear_local)?; // (B, T, 3 * growth)
-        let tap = |index: usize| taps.narrow(2, index * growth, growth);
-        let apart = self.dilation.min(time);
-        let before = tap(0)?.narrow(1, 0, time - apart)?.pad_with_zeros(1, apart, 0)?;
-        let after = tap(2)?.narrow(1, apart, time - apart)?.pad_with_zeros(1, 0, apart)?;
-        (before + tap(1)?)? + after
-    }
-
-    /// The gate of each stretch of 100 frames: from its mean plus the mean over all frames, (B, stretches, growth).
-    fn gate(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, time, _) = x.dims3()?;
-        let mean = x.mean_keepdim(1)?;
-        let stretches = (0..time)
-            .step_by(CONTEXT_FRAMES)
-            .map(|start| x.narrow(1, start, CONTEXT_FRAMES.min(time - start))?.mean_keepdim(1))
-            .collect::<Result<Vec<_>>>()?;
-        let context = Tensor::cat(&stretches, 1)?.broadcast_add(&mean)?;
+    /// The mask of each stretch of 100 frames: from its mean plus the mean over all frames, (B, stretches, growth).
+    fn mask(&self, x: &Tensor) -> Result<Tensor> {
+        let means = stretch_means(x, CONTEXT_FRAMES)?;
+        let context =
+            if means.dim(1)? == 1 { (&means + &means)? } else { means.broadcast_add(&stretch_means(x, x.dim(1)?)?)? };
         sigmoid(&self.context2.forward(&self.context1.forward(&context)?.relu()?)?)
     }
-}
-
-/// x (B, T, C) times the gate (B, stretches, C) of the stretch that each frame lies in.
-fn masked(x: &Tensor, gate: &Tensor) -> Result<Tensor> {
-    let time = x.dim(1)?;
-    let parts = (0..time)
-        .step_by(CONTEXT_FRAMES)
-        .enumerate()
-        .map(|(index, start)| {
-            x.narrow(1, start, CONTEXT_FRAMES.min(time - start))?.broadcast_mul(&gate.narrow(1, index, 1)?)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Tensor::cat(&parts, 1)?.contiguous()
 }
 
 /// The product between two blocks, which halves the channels (upstream: `TransitLayer`).
