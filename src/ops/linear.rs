@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 use half::f16;
+use rayon::prelude::*;
 
 use super::{
     gelu,
@@ -133,7 +134,7 @@ impl Weight {
         let (outputs, inputs) = weight.dims2()?;
         let values = weight.flatten_all()?.to_vec1::<f32>()?;
         let at = |output: usize, input: usize| values[output * inputs + input];
-        Ok(if values.iter().all(|&value| f16::from_f32(value).to_f32() == value) {
+        Ok(if values.par_iter().all(|&value| f16::from_f32(value).to_f32() == value) {
             Self::Half(Arc::new(Packed::new(outputs, inputs, |output, input| f16::from_f32(at(output, input)))))
         } else {
             Self::Single(Arc::new(Packed::new(outputs, inputs, at)))
@@ -209,5 +210,88 @@ impl CustomOp2 for Forward<'_> {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, residual: &CpuStorage, rl: &Layout) -> Result<(CpuStorage, Shape)> {
         self.run(super::slice(x, xl)?, Some(super::slice(residual, rl)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests::{assert_close, random};
+
+    fn wide(tensor: &Tensor) -> Result<Tensor> {
+        tensor.to_dtype(DType::F64)
+    }
+
+    /// Weights in f32, or such as fit f16.
+    fn weight(outputs: usize, inputs: usize, half: bool) -> Result<Tensor> {
+        let weight = random((outputs, inputs))?;
+        if half { weight.to_dtype(DType::F16)?.to_dtype(DType::F32) } else { Ok(weight) }
+    }
+
+    #[test]
+    fn follows_the_definition_in_f64() -> Result<()> {
+        for (rows, inputs, outputs) in
+            [(1, 1, 1), (1, 64, 33), (7, 5, 70), (13, 513, 32), (16, 384, 1000), (97, 1100, 40), (301, 130, 300)]
+        {
+            for half in [false, true] {
+                let (weight, bias) = (weight(outputs, inputs, half)?, random(outputs)?);
+                let (x, residual) = (random((1, rows, inputs))?, random((1, rows, outputs))?);
+                let layer = Linear::new(weight.clone(), Some(bias.clone()))?;
+                let oracle = Linear::new(wide(&weight)?, Some(wide(&bias)?))?;
+                assert_eq!(matches!(layer.weight, Weight::Half(_)), half);
+                let name = format!("linear {rows}x{inputs}x{outputs}, half {half}");
+                let x64 = wide(&x)?;
+                // Sums of `inputs` products of normal numbers.
+                let tolerance = 2e-5 * (inputs as f64).sqrt();
+                assert_close(&name, &layer.forward(&x)?, &oracle.forward(&x64)?, tolerance)?;
+                assert_close(&name, &layer.forward_gelu(&x)?, &oracle.forward_gelu(&x64)?, tolerance)?;
+                let expected = oracle.forward_add(&x64, &wide(&residual)?)?;
+                assert_close(&name, &layer.forward_add(&x, &residual)?, &expected, tolerance)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn rows_of_a_batch_equal_rows_alone() -> Result<()> {
+        let layer = Linear::new(weight(200, 700, true)?, None)?;
+        let x = random((40, 700))?;
+        let together = layer.forward(&x)?;
+        for row in [0, 11, 12, 39] {
+            let alone = layer.forward(&x.narrow(0, row, 1)?)?;
+            assert_close("a row alone", &alone, &together.narrow(0, row, 1)?, 0.0)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn looks_up_rows_of_the_weight() -> Result<()> {
+        let indexes = Tensor::new(&[69u32, 0, 33], &Device::Cpu)?;
+        for half in [false, true] {
+            let weight = weight(70, 9, half)?;
+            let layer = Linear::new(weight.clone(), None)?;
+            assert_close("rows", &layer.weight_rows(&indexes)?, &weight.index_select(&indexes, 0)?, 0.0)?;
+            assert!(layer.weight_rows(&Tensor::new(&[70u32], &Device::Cpu)?).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn takes_other_layouts_and_no_rows() -> Result<()> {
+        let layer = Linear::new(weight(6, 4, false)?, None)?;
+        let x = random((4, 5))?.t()?;
+        assert_close("transposed x", &layer.forward(&x)?, &layer.forward(&x.contiguous()?)?, 0.0)?;
+        assert_eq!(layer.forward(&random((2, 0, 4))?)?.dims(), [2, 0, 6]);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_fit() -> Result<()> {
+        let layer = Linear::new(weight(6, 4, false)?, None)?;
+        assert!(layer.forward(&random((2, 5))?).is_err());
+        assert!(layer.forward_add(&random((2, 4))?, &random((2, 5))?).is_err());
+        assert!(layer.forward(&random((2, 4))?.to_dtype(DType::F64)?).is_err());
+        assert!(Linear::new(weight(6, 4, false)?, Some(random(5)?)).is_err());
+        Ok(())
     }
 }

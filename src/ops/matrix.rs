@@ -326,3 +326,55 @@ fn add_to<S: Lanes>(simd: S, sums: &mut [f32], terms: &[f32]) {
         *sum += term;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+    use pulp::Scalar;
+
+    use super::*;
+
+    /// A product of every height with the given instructions, against one made in f64.
+    fn check<S: Lanes>(simd: S) {
+        for rows in 1..=BLOCK_ROWS {
+            let mut block = [[0.0; STRIDE]; BLOCK_ROWS];
+            let mut panel = [[f16::ZERO; PANEL]; 37];
+            let mut out = [[1.0; PANEL + 8]; BLOCK_ROWS];
+            for k in 0..panel.len() {
+                for (row, values) in block.iter_mut().enumerate() {
+                    values[k] = ((row * 7 + k * 3) % 11) as f32 - 5.0;
+                }
+                for (column, value) in panel[k].iter_mut().enumerate() {
+                    *value = f16::from_f32(((column * 5 + k) % 13) as f32 * 0.25 - 1.5);
+                }
+            }
+            panel_product(simd, &block[..rows], &panel, &mut out[..rows], 8, true);
+            for row in 0..rows {
+                assert_eq!(out[row][..8], [1.0; 8]);
+                for column in 0..PANEL {
+                    let product = |k: usize| f64::from(block[row][k]) * panel[k][column].to_f64();
+                    let expected = 1.0 + (0..panel.len()).map(product).sum::<f64>();
+                    assert_eq!(f64::from(out[row][8 + column]), expected, "row {row} of {rows}, column {column}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        check(Scalar);
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                check(simd);
+            }
+            if let Some(simd) = pulp::x86::V4::try_new() {
+                check(simd);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(simd) = pulp::aarch64::Neon::try_new() {
+            check(simd);
+        }
+    }
+}

@@ -216,3 +216,63 @@ pub(super) fn gelu_all<S: Simd>(simd: S, values: &mut [f32]) {
         simd.partial_store_f32s(rest, result);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Widened(Vec<f16>, Vec<bf16>);
+
+    impl Task for Widened {
+        type Output = bool;
+
+        fn run<S: Lanes>(self, simd: S) -> bool {
+            let lanes = S::F32_LANES;
+            let same = |vector: S::f32s, expected: &[f32]| {
+                let mut values = [0.0; 16];
+                S::as_mut_simd_f32s(&mut values).0[0] = vector;
+                values[..lanes] == *expected
+            };
+            let half = self.0.chunks_exact(lanes).all(|chunk| {
+                let expected: Vec<f32> = chunk.iter().map(|value| value.to_f32()).collect();
+                same(f16::load(simd, chunk), &expected)
+            });
+            let brain = self.1.chunks_exact(lanes).all(|chunk| {
+                let expected: Vec<f32> = chunk.iter().map(|value| value.to_f32()).collect();
+                same(bf16::load(simd, chunk), &expected)
+            });
+            half && brain
+        }
+    }
+
+    /// All finite numbers of both types; 63,488 and 65,280 of them, multiples of the longest vector.
+    fn all_numbers() -> Widened {
+        Widened(
+            (0..=u16::MAX).map(f16::from_bits).filter(|value| value.is_finite()).collect(),
+            (0..=u16::MAX).map(bf16::from_bits).filter(|value| value.is_finite()).collect(),
+        )
+    }
+
+    #[test]
+    fn every_instruction_set_widens_exactly() {
+        assert!(dispatch(all_numbers()), "the widest");
+        assert!(all_numbers().run(Scalar), "scalar");
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            assert!(simd.vectorize(Call { task: all_numbers(), simd }), "V3");
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_close() {
+        let mut worst = 0f64;
+        for step in -12_400..12_600 {
+            let x = step as f32 * 0.01;
+            let expected = f64::from(x).exp2();
+            worst = worst.max((f64::from(exp2(Scalar, x)) / expected - 1.0).abs());
+        }
+        println!("exp2: max rel error {worst:.2e}");
+        assert!(worst < 3e-7, "{worst:.2e}");
+        assert!(exp2(Scalar, f32::NEG_INFINITY) < 3e-38);
+    }
+}
