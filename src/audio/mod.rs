@@ -1,8 +1,8 @@
 //! From any file to 16 kHz mono samples, and from samples to the features that the models read.
 
+pub mod decode;
 pub mod fbank;
 pub mod mel;
-pub mod decode;
 pub mod resample;
 
 use std::{ops::Range, sync::Arc};
