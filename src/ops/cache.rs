@@ -5,6 +5,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use half::{bf16, f16, slice::HalfFloatSliceExt};
+use rayon::prelude::*;
 
 use super::{
     attention::{merge_heads, scores, softmax, split_heads},
@@ -179,19 +180,35 @@ fn check_heads(q: &Tensor, cache: &Tensor, slots: &[Slot], heads: usize, causal:
     }
 }
 
+/// Elements that one task copies into a cache.
+const TASK_ELEMENTS: usize = 1 << 15;
+
 struct Append<'a> {
     slots: &'a [Slot],
 }
 
 impl Append<'_> {
-    /// Copies every row of x to its place with `convert(source, target)`.
-    fn run<T>(&self, cache: &mut [T], cl: &Layout, x: &[f32], xl: &Layout, convert: impl Fn(&[f32], &mut [T])) {
+    /// Copies every row of x to its place with `convert(source, target)`, in parallel where it is long.
+    fn run<T: Send>(
+        &self,
+        cache: &mut [T],
+        cl: &Layout,
+        x: &[f32],
+        xl: &Layout,
+        convert: impl Fn(&[f32], &mut [T]) + Sync,
+    ) {
         let (limit, channels) = (cl.dims()[1], cl.dims()[2]);
         let time = xl.dims()[1];
         let count = time * channels;
         for (row, slot) in self.slots.iter().enumerate() {
             let start = cl.start_offset() + (slot.index * limit + slot.length - time) * channels;
-            convert(&x[row * count..][..count], &mut cache[start..][..count]);
+            let (source, target) = (&x[row * count..][..count], &mut cache[start..][..count]);
+            if count <= TASK_ELEMENTS {
+                convert(source, target);
+            } else {
+                let parts = source.par_chunks(TASK_ELEMENTS).zip(target.par_chunks_mut(TASK_ELEMENTS));
+                parts.for_each(|(source, target)| convert(source, target));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From any recording to 16 kHz mono samples.
 //!
-//! Symphonia takes containers and codecs apart, ropus does Opus, and the readers of the simplest containers (WAVE, AU)
+//! Symphonia takes containers and most codecs apart, ropus does Opus, syom does AAC, and the readers of the simplest containers (WAVE, AU)
 //! are here because they must put up with headers that lie. What a file is gets decided by its content alone. A file is
 //! read, decoded, mixed down and resampled in blocks: nothing of it is held at its own rate, so that memory beyond the
 //! 16 kHz samples stays bounded whatever its length.
@@ -169,7 +169,6 @@ fn finish(choice: &Choice, mut outcome: Outcome, mut warnings: Vec<String>) -> R
             choice.codec
         )));
     }
-    warnings.extend(choice.remark.map(str::to_owned));
     warnings.extend(losses(choice, &outcome));
     if let Mix::Only(index) = outcome.downmix.mix() {
         warnings.push(format!("the channels cancel each other out; channel {} was used alone", index + 1));
@@ -185,7 +184,7 @@ fn finish(choice: &Choice, mut outcome: Outcome, mut warnings: Vec<String>) -> R
     Ok(Decoded {
         audio: Audio::new(outcome.samples),
         warnings,
-        codec: choice.codec.clone(),
+        codec: choice.codec.to_owned(),
         source_rate: outcome.source_rate,
         channels: outcome.channels,
     })

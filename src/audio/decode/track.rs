@@ -7,10 +7,16 @@ use symphonia::core::{
         audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known as codec},
         registry::CodecRegistry,
     },
+    common::Tier,
     formats::{FormatReader, Track, TrackType, well_known::FORMAT_ID_MKV},
 };
 
-use super::{aac, opus::OpusDecoder, pcm::MOST_CHANNELS, timeline::Times};
+use super::{
+    aac::{self, AacDecoder},
+    opus::OpusDecoder,
+    pcm::MOST_CHANNELS,
+    timeline::Times,
+};
 use crate::error::{Error, Result};
 
 /// More frames in a packet than any codec has; a header that claims more is damaged.
@@ -26,9 +32,7 @@ pub(super) struct Choice {
     /// Its place among the audio tracks, from 1, as people count.
     pub ordinal: usize,
     /// The codec's name.
-    pub codec: String,
-    /// What the listener should know about how it is decoded.
-    pub remark: Option<&'static str>,
+    pub codec: &'static str,
     pub parameters: AudioCodecParameters,
     /// What the times of its packets are good for.
     pub times: Times,
@@ -49,12 +53,11 @@ impl Choice {
 /// What to do about a codec that is not understood.
 pub(super) const REMEDY: &str = "convert it to WAV, FLAC, MP3, AAC or Opus first";
 
-const CORE_ONLY: &str = "HE-AAC is decoded by its AAC-LC core: sound above half its sample rate is left out";
-
 fn registry() -> CodecRegistry {
     let mut registry = CodecRegistry::new();
     symphonia::default::register_enabled_codecs(&mut registry);
     registry.register_audio_decoder::<OpusDecoder>();
+    registry.register_audio_decoder_at_tier::<AacDecoder>(Tier::Preferred);
     registry
 }
 
@@ -98,25 +101,17 @@ fn choice(
     index: usize,
     ordinal: usize,
 ) -> Result<Choice> {
-    let mut parameters = parameters.clone();
-    let mut name = name_of(parameters.codec).to_owned();
-    let mut remark = None;
-    if let (codec::CODEC_ID_AAC, Some(config)) = (parameters.codec, &parameters.extra_data)
-        && let Some(configuration) = aac::read(config)
-    {
-        name = configuration.name.to_owned();
-        if let Some(core) = configuration.core {
-            parameters.with_extra_data(core.into());
-            remark = Some(CORE_ONLY);
-        }
-    }
-    check(&parameters, &name)?;
+    let parameters = parameters.clone();
+    let name = match (parameters.codec, &parameters.extra_data) {
+        (codec::CODEC_ID_AAC, Some(configuration)) => aac::name_of(configuration),
+        (codec, _) => name_of(codec),
+    };
+    check(&parameters, name)?;
     let choice = Choice {
         id: track.id,
         index,
         ordinal,
         codec: name,
-        remark,
         times: match (reader.format_info().format, parameters.codec) {
             // These drop their run-in themselves; the times of their first packets tell of it again.
             (FORMAT_ID_MKV, codec::CODEC_ID_OPUS | codec::CODEC_ID_VORBIS) => Times::Holes,
@@ -188,7 +183,7 @@ fn name_of(id: AudioCodecId) -> &'static str {
         (codec::CODEC_ID_MP1, "MP1"),
         (codec::CODEC_ID_MP2, "MP2"),
         (codec::CODEC_ID_MP3, "MP3"),
-        (codec::CODEC_ID_AAC, "AAC-LC"),
+        (codec::CODEC_ID_AAC, "AAC"),
         (codec::CODEC_ID_AC3, "AC-3"),
         (codec::CODEC_ID_EAC3, "E-AC-3"),
         (codec::CODEC_ID_AC4, "AC-4"),
