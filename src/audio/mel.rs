@@ -19,21 +19,22 @@ const HOP: usize = 160;
 /// Frequencies of a frame: 0, 40, .. 8000 Hz.
 const BINS: usize = WINDOW / 2 + 1;
 /// The least energy, so that silence has a logarithm.
-const LEAST_ENERGY: f32 = 1e-10;
+const LEAST_ENERGY: f64 = 1e-10;
 /// Energies below the chunk's loudest by more than this many powers of ten count as that much below.
 const DYNAMIC_RANGE: f32 = 8.0;
 
 /// Computes log-mel spectrograms; holds the window, the transform and the mel filters.
 pub struct LogMel {
-    window: Vec<f32>,
-    transform: Arc<dyn RealToComplex<f32>>,
+    // In f64: rounding to f32 before the logarithm moves quiet bands, and with them the encoder's output, by 1e-3.
+    window: Vec<f64>,
+    transform: Arc<dyn RealToComplex<f64>>,
     filters: Vec<Filter>,
 }
 
 /// A triangle over neighbouring frequencies; everything outside it weighs nothing.
 struct Filter {
     first_bin: usize,
-    weights: Vec<f32>,
+    weights: Vec<f64>,
 }
 
 impl fmt::Debug for LogMel {
@@ -47,7 +48,7 @@ impl LogMel {
     pub fn new(n_mels: usize) -> Self {
         // The periodic Hann window, whose period is one sample longer than that of the symmetric one.
         let window = (0..WINDOW)
-            .map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / WINDOW as f64).cos()) as f32)
+            .map(|n| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / WINDOW as f64).cos())
             .collect();
         let transform = RealFftPlanner::new().plan_fft_forward(WINDOW);
         Self { window, transform, filters: mel_filters(n_mels) }
@@ -66,7 +67,7 @@ impl LogMel {
         let samples = &samples[..samples.len().min(CHUNK_SAMPLES)];
         // A frame that begins after the last sample holds silence alone, and the logarithm of that is known.
         let heard = (samples.len() + WINDOW / 2).div_ceil(HOP).min(CHUNK_FRAMES);
-        let mut spectrogram = vec![LEAST_ENERGY.log10(); CHUNK_FRAMES * self.n_mels()];
+        let mut spectrogram = vec![LEAST_ENERGY.log10() as f32; CHUNK_FRAMES * self.n_mels()];
         spectrogram[..heard * self.n_mels()].par_chunks_mut(self.n_mels()).enumerate().for_each_init(
             || Scratch::new(self.transform.as_ref()),
             |scratch, (frame, row)| self.frame(samples, frame, scratch, row),
@@ -84,12 +85,12 @@ impl LogMel {
         match whole {
             Some(inside) => {
                 for ((windowed, sample), weight) in scratch.windowed.iter_mut().zip(inside).zip(&self.window) {
-                    *windowed = sample * weight;
+                    *windowed = f64::from(*sample) * weight;
                 }
             }
             None => {
                 for (n, (windowed, weight)) in scratch.windowed.iter_mut().zip(&self.window).enumerate() {
-                    *windowed = sample_at(samples, start + n as isize) * weight;
+                    *windowed = f64::from(sample_at(samples, start + n as isize)) * weight;
                 }
             }
         }
@@ -101,10 +102,10 @@ impl LogMel {
         }
         for (out, filter) in row.iter_mut().zip(&self.filters) {
             let energies = &scratch.energies[filter.first_bin..filter.first_bin + filter.weights.len()];
-            let energy: f32 = energies.iter().zip(&filter.weights).map(|(energy, weight)| energy * weight).sum();
+            let energy: f64 = energies.iter().zip(&filter.weights).map(|(energy, weight)| energy * weight).sum();
             // Samples that are not numbers count as silence, infinite ones as the loudest sound there is.
-            let energy = if energy > LEAST_ENERGY { energy.min(f32::MAX) } else { LEAST_ENERGY };
-            *out = energy.log10();
+            let energy = if energy > LEAST_ENERGY { energy.min(f64::from(f32::MAX)) } else { LEAST_ENERGY };
+            *out = energy.log10() as f32;
         }
     }
 }
@@ -118,14 +119,14 @@ fn sample_at(samples: &[f32], position: isize) -> f32 {
 
 /// What one thread works on.
 struct Scratch {
-    windowed: Vec<f32>,
-    spectrum: Vec<Complex<f32>>,
-    transform: Vec<Complex<f32>>,
-    energies: Vec<f32>,
+    windowed: Vec<f64>,
+    spectrum: Vec<Complex<f64>>,
+    transform: Vec<Complex<f64>>,
+    energies: Vec<f64>,
 }
 
 impl Scratch {
-    fn new(transform: &dyn RealToComplex<f32>) -> Self {
+    fn new(transform: &dyn RealToComplex<f64>) -> Self {
         Self {
             windowed: transform.make_input_vec(),
             spectrum: transform.make_output_vec(),
@@ -154,7 +155,7 @@ fn triangle(low: f64, peak: f64, high: f64) -> Filter {
     let inside: Vec<usize> = (0..BINS).filter(|&bin| weight(bin) > 0.0).collect();
     Filter {
         first_bin: inside.first().copied().unwrap_or(0),
-        weights: inside.into_iter().map(|bin| weight(bin) as f32).collect(),
+        weights: inside.into_iter().map(weight).collect(),
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
             .collect();
         let energy = |filter: &Filter| -> f64 {
             let weights = filter.weights.iter().enumerate();
-            weights.map(|(offset, &weight)| energies[filter.first_bin + offset] * f64::from(weight)).sum()
+            weights.map(|(offset, &weight)| energies[filter.first_bin + offset] * weight).sum()
         };
         mel_filters(n_mels).iter().map(|filter| energy(filter).max(1e-10).log10()).collect()
     }
@@ -263,7 +264,7 @@ mod tests {
             let filter = &mel_filters(n_mels)[band];
             assert_eq!(filter.first_bin, first_bin, "{n_mels} bands, band {band}");
             for (got, wanted) in filter.weights.iter().zip(weights.iter()) {
-                assert!((got - wanted).abs() < 1e-8, "{n_mels} bands, band {band}: {got} {wanted}");
+                assert!((got - f64::from(*wanted)).abs() < 1e-8, "{n_mels} bands, band {band}: {got} {wanted}");
             }
         }
     }
