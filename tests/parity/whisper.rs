@@ -23,7 +23,7 @@ use palabra::{
 };
 use serde_json::Value;
 
-use crate::support::{self, compare};
+use crate::support::{self, compare, compare_most};
 
 #[derive(Clone)]
 struct Need {
@@ -101,7 +101,8 @@ fn boundaries(need: &Need) {
     compare("log-mel, padded", &every(&padded, 20, 1), &golden["mel_padded"], 1e-4);
 
     let features = transcriber.whisper().encode(&mel.unsqueeze(0).unwrap()).unwrap();
-    compare("encoder output", &every(&features.i(0).unwrap(), 10, 4), &golden["encoder"], 1e-3);
+    // On this recording torch in f32 is itself up to 2.4e-3 from torch in f64, in one channel of one frame.
+    compare_most("encoder output", &every(&features.i(0).unwrap(), 10, 4), &golden["encoder"], 1e-3, 3e-3);
 
     let decoder = &transcriber.whisper().decoder;
     let mut cache = KvCache::new(transcriber.config(), 1, DType::F32, &Device::Cpu).unwrap();

@@ -57,20 +57,36 @@ pub fn stride(tensor: &Tensor, axis: usize, step: usize) -> Tensor {
 
 /// Prints the largest absolute and relative difference and where it is, and fails above `tolerance` (absolute).
 pub fn compare(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f32) {
+    let (largest, place, _) = differences(what, ours, reference, tolerance);
+    assert!(largest <= tolerance, "{what}: {largest:.2e} at {place} exceeds {tolerance:.0e}");
+}
+
+/// As [`compare`], for tensors of which single values amplify rounding: one value in a thousand may differ by up to
+/// `outliers`.
+pub fn compare_most(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f32, outliers: f32) {
+    let (largest, place, beyond) = differences(what, ours, reference, tolerance);
+    println!("{what}: {beyond} of {} values differ by more than {tolerance:.0e}", ours.elem_count());
+    assert!(largest <= outliers, "{what}: {largest:.2e} at {place} exceeds {outliers:.0e}");
+    assert!(beyond * 1000 <= ours.elem_count(), "{what}: {beyond} values exceed {tolerance:.0e}");
+}
+
+/// The largest absolute difference, its place, and how many exceed `tolerance`.
+fn differences(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f32) -> (f32, usize, usize) {
     assert_eq!(ours.dims(), reference.dims(), "{what}: shapes");
     let flat = |tensor: &Tensor| -> Vec<f32> {
         tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     };
     let (ours, reference_values) = (flat(ours), flat(reference));
-    let (mut absolute, mut relative, mut place) = (0f32, 0f32, 0);
+    let (mut absolute, mut relative, mut place, mut beyond) = (0f32, 0f32, 0, 0);
     for (index, (a, b)) in ours.iter().zip(&reference_values).enumerate() {
         assert!(a.is_finite(), "{what}: value {index} is {a}");
         let difference = (a - b).abs();
         relative = relative.max(difference / b.abs().max(1e-3));
+        beyond += usize::from(difference > tolerance);
         if difference > absolute {
             (absolute, place) = (difference, index);
         }
     }
     println!("{what} {:?}: max abs {absolute:.2e} at {place}, max rel {relative:.2e}", reference.dims());
-    assert!(absolute <= tolerance, "{what}: {absolute:.2e} at {place} exceeds {tolerance:.0e}");
+    (absolute, place, beyond)
 }
