@@ -144,11 +144,14 @@ def main():
     print_table(f"Language {kind}, all recordings", results, joined)
     if arguments.peer:
         peer_folder = os.path.join(arguments.out, f"{arguments.peer}-{arguments.compute_type}-{kind}")
-        looping = {recording["id"] for recording in recordings if os.path.exists(os.path.join(peer_folder, recording["id"] + ".json")) and scoring.loops(read(peer_folder, recording["id"]))}
-        fair = [recording for recording in recordings if recording["id"] not in looping]
+        derailed = set()
+        for recording in recordings:
+            if os.path.exists(os.path.join(peer_folder, recording["id"] + ".json")) and scoring.derails(recording, read(peer_folder, recording["id"])):
+                derailed.add(recording["id"])
+        fair = [recording for recording in recordings if recording["id"] not in derailed]
         both = {engine: score(fair, arguments.data, os.path.join(arguments.out, f"{engine.replace(' ', '-')}-{kind}"))[0] for engine in engines}
-        print_table(f"Without the {len(looping)} recordings on which the peer loops", both, joined)
-        print("\nLeft out: " + (", ".join(sorted(looping)) or "none"))
+        print_table(f"Without the {len(derailed)} recordings on which the peer repeats itself or takes another language", both, joined)
+        print("\nLeft out: " + (", ".join(sorted(derailed)) or "none"))
 
 
 if __name__ == "__main__":

@@ -103,6 +103,17 @@ def loops(hypothesis):
     return any(len(text) / len(zlib.compress(text)) > LOOP_RATIO for text in texts if text)
 
 
+def hears_language(recording, hypothesis):
+    """Whether the transcript is in the language that the recording names."""
+    language = recording["language"]
+    return hypothesis.get("language") in SAME_LANGUAGE.get(language, {language})
+
+
+def derails(recording, hypothesis):
+    """Whether the transcript repeats itself or is in another language than the recording names."""
+    return loops(hypothesis) or (recording["language"] not in ("und", None) and not hears_language(recording, hypothesis))
+
+
 def annotation(turns):
     from pyannote.core import Annotation, Segment
     result = Annotation()
@@ -147,7 +158,7 @@ class Score:
         language = recording["language"]
         if language not in ("und", None):
             sums["languages"] += 1
-            sums["right"] += hypothesis.get("language") in SAME_LANGUAGE.get(language, {language})
+            sums["right"] += hears_language(recording, hypothesis)
         if recording.get("transcript") and not recording.get("overlap"):
             text = " ".join(segment["text"].strip() for segment in hypothesis["segments"])
             errors, length = word_errors(language, recording["transcript"], text)

@@ -4,11 +4,13 @@
 //! nearest large one; what is then still alike by its means is one speaker. A wanted count is met by cutting the same tree
 //! where that many large clusters stand, which measured better than k-means on the development recordings.
 //!
-//! Memory: the tree needs n (n - 1) / 2 distances, so it is built from at most [`TREE_LIMIT`] embeddings (72 MB), taken
-//! evenly; the others join the nearest mean. Everything else is linear in the number of embeddings.
+//! Memory: the tree needs n (n - 1) / 2 distances, so it is built from at most [`TREE_LIMIT`] embeddings (72 MB), drawn
+//! always alike; the others join the nearest mean. Everything else is linear in the number of embeddings.
 
 use kodama::{Method, linkage};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use rand::{SeedableRng, seq::index::sample};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Embeddings that the tree is built from at most.
 pub const TREE_LIMIT: usize = 6000;
@@ -20,7 +22,7 @@ pub struct ClusterOptions {
     pub threshold: f32,
     /// Cosine distance of two large clusters' means below which they are one speaker after all.
     pub merge: f32,
-    /// Fewer members are no speaker of their own; in short recordings a tenth of all embeddings is enough.
+    /// Fewer members are no speaker of their own; in short recordings a sixth of all embeddings is enough.
     pub min_size: usize,
     /// At least so many clusters, where there are as many embeddings.
     pub min_clusters: usize,
@@ -60,12 +62,13 @@ pub fn cluster(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Cluster
     if count == 0 {
         return Clustering { labels: Vec::new(), means: Array2::zeros((0, embeddings.ncols())) };
     }
-    let chosen: Vec<usize> = (0..count.min(TREE_LIMIT)).map(|index| index * count / count.min(TREE_LIMIT)).collect();
-    let sample = embeddings.select(Axis(0), &chosen);
-    let clustering = cluster_sample(sample.view(), options);
-    if chosen.len() == count {
-        return clustering;
+    if count <= TREE_LIMIT {
+        return cluster_sample(embeddings, options);
     }
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
+    let mut chosen = sample(&mut random, count, TREE_LIMIT).into_vec();
+    chosen.sort_unstable();
+    let clustering = cluster_sample(embeddings.select(Axis(0), &chosen).view(), options);
     let labels = embeddings.rows().into_iter().map(|row| nearest(row, &clustering.means)).collect();
     Clustering { labels, means: clustering.means }
 }
@@ -73,7 +76,7 @@ pub fn cluster(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Cluster
 fn cluster_sample(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Clustering {
     let count = embeddings.nrows();
     let tree = Tree::new(embeddings);
-    let min_size = options.min_size.min(count / 10).max(1);
+    let min_size = options.min_size.min(if count < 6 { 1 } else { (count / 6).max(2) });
     let free = merge_alike(
         settle(embeddings, &tree.cut(tree.merges_below(options.threshold)), min_size),
         options.merge,
@@ -229,8 +232,7 @@ fn nearest(embedding: ArrayView1<f32>, means: &Array2<f32>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use rand::{Rng, SeedableRng};
-    use rand_xoshiro::Xoshiro256PlusPlus;
+    use rand::Rng;
 
     use super::*;
 

@@ -129,3 +129,73 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 fn long(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boxed(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes()[..], name, body].concat()
+    }
+
+    /// A header of version 0 whose time scale is `ticks`.
+    fn header(name: &[u8; 4], ticks: u32) -> Vec<u8> {
+        boxed(name, &[&[0; 12][..], &ticks.to_be_bytes(), &[0; 8]].concat())
+    }
+
+    /// A movie of 1000 ticks with one track of 44100 ticks and these edits of duration and start.
+    fn movie(edits: &[(u32, i32)]) -> Vec<u8> {
+        let mut list = [&[0; 4][..], &(edits.len() as u32).to_be_bytes()].concat();
+        for (duration, start) in edits {
+            list.extend([&duration.to_be_bytes()[..], &start.to_be_bytes(), &[0, 1, 0, 0]].concat());
+        }
+        let track = [boxed(b"edts", &boxed(b"elst", &list)), boxed(b"mdia", &header(b"mdhd", 44_100))].concat();
+        let body = [header(b"mvhd", 1000), boxed(b"trak", &track), boxed(b"trak", &[])].concat();
+        [boxed(b"ftyp", b"M4A \0\0\0\0"), boxed(b"moov", &body)].concat()
+    }
+
+    fn read_bytes(bytes: Vec<u8>) -> Movie {
+        read(&Source::memory(bytes, &Default::default()).expect("no limit")).expect("memory can be read")
+    }
+
+    #[test]
+    fn one_piece_gives_run_in_and_length() {
+        let found = read_bytes(movie(&[(11_000, 1024)]));
+        assert!(found.is_mp4 && found.has_index);
+        let edit = Edit { pause: 0.0, skip: 1024.0 / 44_100.0, length: Some(11.0) };
+        assert_eq!(found.edits, [Some(edit), None]);
+    }
+
+    #[test]
+    fn an_empty_piece_is_a_pause() {
+        let found = read_bytes(movie(&[(500, -1), (11_000, 2112)]));
+        assert_eq!(found.edits[0], Some(Edit { pause: 0.5, skip: 2112.0 / 44_100.0, length: Some(11.0) }));
+    }
+
+    #[test]
+    fn pieces_that_follow_are_played_through() {
+        let found = read_bytes(movie(&[(1000, 0), (2000, 88_200)]));
+        assert_eq!(found.edits[0], Some(Edit { pause: 0.0, skip: 0.0, length: None }));
+        assert_eq!(read_bytes(movie(&[(0, 1024)])).edits[0].and_then(|edit| edit.length), None);
+    }
+
+    #[test]
+    fn an_unfinished_recording_has_no_index() {
+        let found = read_bytes([boxed(b"ftyp", b"M4A \0\0\0\0"), boxed(b"mdat", &[1; 100])].concat());
+        assert_eq!(found, Movie { is_mp4: true, has_index: false, edits: Vec::new() });
+        assert_eq!(read_bytes(b"RIFF\0\0\0\0WAVE".to_vec()), Movie::default());
+    }
+
+    #[test]
+    fn damage_is_survived() {
+        let whole = movie(&[(11_000, 1024)]);
+        for end in 0..whole.len() {
+            read_bytes(whole[..end].to_vec());
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] = 0xff;
+            read_bytes(damaged);
+        }
+    }
+}
