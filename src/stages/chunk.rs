@@ -26,7 +26,7 @@ pub struct ChunkOptions {
 
 impl Default for ChunkOptions {
     fn default() -> Self {
-        Self { chunk_size: LONGEST, padding: 0.2 }
+        Self { chunk_size: LONGEST, padding: 0.4 }
     }
 }
 

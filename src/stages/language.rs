@@ -16,8 +16,10 @@ pub enum LanguageChoice {
 
 /// A detection surer than this is believed; below it the candidates are tried.
 pub const SURE: f32 = 0.85;
-/// Candidates tried when the detection is unsure.
-const CANDIDATES: usize = 3;
+/// Candidates tried when the detection is unsure, and when it is lost.
+const CANDIDATES: (usize, usize) = (3, 5);
+/// Below this the likeliest language is as good as none.
+const LOST: f32 = 0.3;
 /// Languages less likely than this are not tried.
 const UNLIKELY: f32 = 0.02;
 
@@ -53,9 +55,12 @@ impl Distribution {
     /// The languages worth trying; a single one when the detection is sure.
     pub fn candidates(&self) -> Vec<(Language, f32)> {
         let mut ranked = self.ranked();
-        let keep = if ranked.first().is_some_and(|(_, p)| *p >= SURE) { 1 } else { CANDIDATES };
-        ranked.truncate(keep);
         let best = ranked.first().map_or(0.0, |(_, p)| *p);
+        ranked.truncate(match best {
+            sure if sure >= SURE => 1,
+            lost if lost < LOST => CANDIDATES.1,
+            _ => CANDIDATES.0,
+        });
         ranked.retain(|(_, p)| *p >= UNLIKELY.min(best));
         ranked
     }
