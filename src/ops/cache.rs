@@ -11,7 +11,7 @@ use super::{
     attention::{merge_heads, scores, softmax, split_heads},
     decode::{Cached, SIZE},
     is_fast,
-    simd::Element,
+    simd::{Element, widens_f16},
     slice,
 };
 
@@ -22,6 +22,12 @@ pub struct Slot {
     pub index: usize,
     /// The number of keys visible to the row's last query.
     pub length: usize,
+}
+
+/// The number type that makes caches fastest for activations of `dtype`: f16 for f32 on a processor that widens it by an
+/// instruction, since reading the keys and values of audio takes most of the time of decoding; else `dtype` itself.
+pub fn cache_dtype(dtype: DType, device: &Device) -> DType {
+    if device.is_cpu() && dtype == DType::F32 && widens_f16() { DType::F16 } else { dtype }
 }
 
 /// Writes x (B, Tq, C) into `cache` (S, Tmax, C) in place: row b's vectors go to positions `length - Tq .. length` of its

@@ -365,7 +365,7 @@ mod tests {
         check(Scalar);
         #[cfg(target_arch = "x86_64")]
         {
-            if let Some(simd) = pulp::x86::V3::try_new() {
+            if let (true, Some(simd)) = (std::arch::is_x86_feature_detected!("f16c"), pulp::x86::V3::try_new()) {
                 check(simd);
             }
             if let Some(simd) = pulp::x86::V4::try_new() {

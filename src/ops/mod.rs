@@ -21,7 +21,7 @@ pub mod stretch_means;
 mod tiled;
 
 pub use attention::attention;
-pub use cache::{Slot, append, attention_cached, attention_weights_cached};
+pub use cache::{Slot, append, attention_cached, attention_weights_cached, cache_dtype};
 pub use convolution::conv1d_gelu;
 pub use gelu::gelu;
 pub use layer_norm::LayerNorm;

@@ -46,7 +46,34 @@ impl Lanes for pulp::x86::V4 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Lanes for pulp::x86::V3 {}
+impl Lanes for pulp::x86::V3 {
+    #[inline(always)]
+    fn widen_f16(self, source: &[f16]) -> Self::f32s {
+        let Some(bits) = source.reinterpret_cast().first_chunk::<8>() else {
+            unreachable!("callers pass whole vectors");
+        };
+        // SAFETY: `dispatch` takes these instructions only where F16C is there too (as on every processor with AVX2).
+        pulp::cast(unsafe { std::arch::x86_64::_mm256_cvtph_ps(pulp::cast(*bits)) })
+    }
+}
+
+/// Runs a task where F16C may be used, which `pulp` does not count among the instructions of V3.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx,avx2,bmi1,bmi2,f16c,fma,lzcnt,popcnt")]
+fn with_f16c<T: Task>(task: T, simd: pulp::x86::V3) -> T::Output {
+    task.run(simd)
+}
+
+/// Whether the processor widens f16 by an instruction; where it must be done by hand, f16 is slower than f32.
+pub(super) fn widens_f16() -> bool {
+    match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => true,
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(_) => std::arch::is_x86_feature_detected!("f16c"),
+        _ => false,
+    }
+}
 
 #[cfg(target_arch = "aarch64")]
 impl Lanes for pulp::aarch64::Neon {}
@@ -82,7 +109,8 @@ pub(super) fn dispatch<T: Task>(task: T) -> T::Output {
         #[cfg(target_arch = "x86_64")]
         Arch::V4(simd) => simd.vectorize(Call { task, simd }),
         #[cfg(target_arch = "x86_64")]
-        Arch::V3(simd) => simd.vectorize(Call { task, simd }),
+        // SAFETY: pulp found all of V3, and F16C is checked here.
+        Arch::V3(simd) if std::arch::is_x86_feature_detected!("f16c") => unsafe { with_f16c(task, simd) },
         #[cfg(target_arch = "aarch64")]
         Arch::Neon(simd) => simd.vectorize(Call { task, simd }),
         _ => task.run(Scalar),
@@ -258,8 +286,9 @@ mod tests {
         assert!(dispatch(all_numbers()), "the widest");
         assert!(all_numbers().run(Scalar), "scalar");
         #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = pulp::x86::V3::try_new() {
-            assert!(simd.vectorize(Call { task: all_numbers(), simd }), "V3");
+        if let (true, Some(simd)) = (std::arch::is_x86_feature_detected!("f16c"), pulp::x86::V3::try_new()) {
+            // SAFETY: both were just found.
+            assert!(unsafe { with_f16c(all_numbers(), simd) }, "V3");
         }
     }
 
