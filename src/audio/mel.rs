@@ -47,9 +47,8 @@ impl LogMel {
     /// A spectrogram with `n_mels` bands: 80 in Whisper up to large-v2, 128 from large-v3 on.
     pub fn new(n_mels: usize) -> Self {
         // The periodic Hann window, whose period is one sample longer than that of the symmetric one.
-        let window = (0..WINDOW)
-            .map(|n| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / WINDOW as f64).cos())
-            .collect();
+        let window =
+            (0..WINDOW).map(|n| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / WINDOW as f64).cos()).collect();
         let transform = RealFftPlanner::new().plan_fft_forward(WINDOW);
         Self { window, transform, filters: mel_filters(n_mels) }
     }
@@ -153,10 +152,7 @@ fn triangle(low: f64, peak: f64, high: f64) -> Filter {
         rising.min(falling).max(0.0) * 2.0 / (high - low)
     };
     let inside: Vec<usize> = (0..BINS).filter(|&bin| weight(bin) > 0.0).collect();
-    Filter {
-        first_bin: inside.first().copied().unwrap_or(0),
-        weights: inside.into_iter().map(weight).collect(),
-    }
+    Filter { first_bin: inside.first().copied().unwrap_or(0), weights: inside.into_iter().map(weight).collect() }
 }
 
 /// Below this frequency Slaney's scale is linear, above it logarithmic.
