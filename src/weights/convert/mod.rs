@@ -9,6 +9,7 @@ pub(super) mod shards;
 mod tensor_file;
 mod tokenizer;
 mod whisper;
+mod whisper_settings;
 
 use std::{io::ErrorKind, path::Path};
 
