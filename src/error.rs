@@ -19,12 +19,54 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
     /// A tensor operation failed: a bug in Palabra, or a device out of memory.
-    #[error("internal error in a tensor operation: {0}")]
-    Tensor(#[from] candle_core::Error),
+    #[error("internal error in a tensor operation: {}", sentence(.0))]
+    Tensor(candle_core::Error),
     /// A bug in Palabra.
     #[error("internal error: {0}")]
     Bug(String),
 }
 
+/// Not the source of the error, which callers print after it: its text ends in a backtrace when RUST_BACKTRACE is set.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// What went wrong in Candle, on one line and without the backtrace that it appends when RUST_BACKTRACE is set.
+pub(crate) fn sentence(error: &candle_core::Error) -> String {
+    use candle_core::Error as Tensor;
+    let text = match error {
+        Tensor::WithBacktrace { inner, .. } => sentence(inner),
+        Tensor::WithPath { inner, path } => format!("{} ({})", sentence(inner), path.display()),
+        Tensor::Context { inner, context } => format!("{context}: {}", sentence(inner)),
+        Tensor::WrappedContext { wrapped, context } => match wrapped.downcast_ref::<Tensor>() {
+            Some(inner) => format!("{context}: {}", sentence(inner)),
+            None => format!("{context}: {wrapped}"),
+        },
+        other => other.to_string(),
+    };
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 /// A result with the library's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use std::backtrace::Backtrace;
+
+    use candle_core::Error as Tensor;
+
+    use super::*;
+
+    #[test]
+    fn a_tensor_error_is_one_line_without_a_backtrace() {
+        let backtrace = Box::new(Backtrace::force_capture());
+        let inner = Box::new(Tensor::Msg("shapes differ".into()).context("in the encoder"));
+        let error = Error::from(Tensor::WithBacktrace { inner, backtrace });
+        assert_eq!(error.to_string(), "internal error in a tensor operation: in the encoder: shapes differ");
+        assert!(matches!(error, Error::Tensor(Tensor::WithBacktrace { .. })), "its kind is kept");
+        assert!(std::error::Error::source(&error).is_none());
+    }
+}

@@ -1,4 +1,25 @@
+//! The program as a user runs it: what it prints, what it writes, what it refuses and with which exit code.
+
+#[path = "end_to_end/command.rs"]
+mod command;
+#[path = "end_to_end/endings.rs"]
+mod endings;
+#[path = "end_to_end/options.rs"]
+mod options;
+#[path = "end_to_end/refusals.rs"]
+mod refusals;
+#[path = "end_to_end/sample.rs"]
+mod sample;
+mod support;
+
 fn main() {
-    let arguments = libtest_mimic::Arguments::from_args();
-    libtest_mimic::run(&arguments, Vec::new()).exit()
+    let mut arguments = libtest_mimic::Arguments::from_args();
+    // Each run computes on every core; more than two at a time only get in each other's way.
+    arguments.test_threads.get_or_insert(2);
+    let needs = command::Needs::look();
+    let mut trials = refusals::trials(&needs);
+    trials.extend(sample::trials(&needs));
+    trials.extend(options::trials(&needs));
+    trials.extend(endings::trials(&needs));
+    libtest_mimic::run(&arguments, trials).exit()
 }

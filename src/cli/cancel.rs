@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// A flag that becomes true at the first Ctrl-C (or SIGTERM).
+/// A flag that becomes true at the first Ctrl-C, or when the system asks the program to end (SIGTERM, SIGHUP).
 pub fn on_interrupt() -> Arc<AtomicBool> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = cancelled.clone();

@@ -1,9 +1,12 @@
 //! The command line: what can be asked for, and what the exit code says.
 
+mod arguments;
 mod bars;
 mod cancel;
 mod models;
 mod output;
+mod panic;
+mod streams;
 mod transcribe;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -23,6 +26,9 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
+To see what it does:
+  palabra transcribe --diarize --sample
+
 Exit codes:
   0    everything was done
   2    the command line is wrong
@@ -35,11 +41,18 @@ Exit codes:
 /// Options of every command.
 #[derive(Debug, Args)]
 struct Global {
-    /// Where models are kept [default: the user's cache folder, palabra inside it]
-    #[arg(long, global = true, env = "PALABRA_CACHE", value_name = "FOLDER", help_heading = "General")]
+    /// Where models are kept [default: palabra in the user's cache folder; `palabra models path` prints it]
+    #[arg(
+        long,
+        global = true,
+        env = "PALABRA_CACHE",
+        hide_env_values = true,
+        value_name = "FOLDER",
+        help_heading = "General"
+    )]
     cache_dir: Option<PathBuf>,
     /// Use only models that are in the cache; never touch the network
-    #[arg(long, global = true, env = "PALABRA_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "General")]
+    #[arg(long, global = true, env = "PALABRA_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "General")]
     offline: bool,
     /// No progress, no warnings on standard error; errors still appear
     #[arg(short, long, global = true, help_heading = "General")]
@@ -52,41 +65,67 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turn recordings into text with times and speakers
-    Transcribe(Box<transcribe::TranscribeArguments>),
+    Transcribe(Box<arguments::TranscribeArguments>),
     /// See, fetch and check models
     Models(models::ModelsArguments),
 }
 
 /// Parses the arguments, runs the command, and maps its outcome to an exit code.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    start_log(&cli.global);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return refuse(&refusal),
+    };
+    let global = &cli.global;
+    start_log(global.json_log, global.quiet);
     let store = StoreOptions {
-        root: cli.global.cache_dir.clone(),
-        offline: cli.global.offline,
-        quiet: cli.global.quiet || cli.global.json_log,
+        root: global.cache_dir.clone(),
+        offline: global.offline,
+        quiet: global.quiet || global.json_log,
         ..StoreOptions::default()
     };
-    let outcome = match &cli.command {
-        Command::Transcribe(arguments) => transcribe::run(arguments, &cli.global, &store),
-        Command::Models(arguments) => models::run(arguments, &store),
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            report(&error, cli.global.json_log);
-            exit_code(&error)
-        }
+    let outcome = panic::guarded(|| match &cli.command {
+        Command::Transcribe(arguments) => transcribe::run(arguments, global, &store),
+        Command::Models(arguments) => models::run(arguments, global, &store),
+    });
+    outcome.unwrap_or_else(|error| {
+        report(&error, global.json_log);
+        exit_code(&error)
+    })
+}
+
+/// Prints what clap has to say: help and version on standard output, a wrong command line on standard error.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    let json_log = std::env::args_os().any(|argument| argument == "--json-log");
+    if refusal.use_stderr() && json_log {
+        start_log(true, false);
+        let text = refusal.to_string();
+        let sentence = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        tracing::error!("{}", on_one_line(sentence));
+    } else if let Err(reason) = refusal.print() {
+        tracing::debug!(%reason, "the help could not be printed");
     }
+    ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2))
 }
 
 /// One sentence on standard error.
 fn report(error: &anyhow::Error, json_log: bool) {
+    let sentence = match error.downcast_ref::<Error>() {
+        Some(Error::Cancelled) => "interrupted".to_owned(),
+        Some(Error::Tensor(_) | Error::Bug(_)) | None => {
+            format!("{}; please report this together with the command", on_one_line(&format!("{error:#}")))
+        }
+        Some(_) => on_one_line(&format!("{error:#}")),
+    };
     if json_log {
-        tracing::error!("{error:#}");
+        tracing::error!("{sentence}");
     } else {
-        eprintln!("error: {error:#}");
+        streams::tell(&format!("error: {sentence}"));
     }
+}
+
+fn on_one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
@@ -101,15 +140,37 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Logs go to standard error: warnings by default, more with RUST_LOG.
-fn start_log(global: &Global) {
-    let default = if global.quiet {
-        "error"
-    } else if global.json_log {
-        "palabra=info,warn"
-    } else {
-        "warn"
+fn start_log(json: bool, quiet: bool) {
+    let default = match (quiet, json) {
+        (true, _) => "error",
+        (false, true) => "palabra=info,warn",
+        (false, false) => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if global.json_log { log.json().init() } else { log.without_time().with_target(false).init() }
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    if json { log.json().init() } else { log.without_time().with_target(false).init() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_help() {
+        let code = |error: Error| format!("{:?}", exit_code(&anyhow::Error::new(error).context("talk.wav")));
+        let expected = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(code(Error::Request(String::new())), expected(2));
+        assert_eq!(code(Error::Audio(String::new())), expected(3));
+        assert_eq!(code(Error::Weights(String::new())), expected(4));
+        assert_eq!(code(Error::Machine(String::new())), expected(5));
+        assert_eq!(code(Error::Bug(String::new())), expected(70));
+        assert_eq!(code(Error::Cancelled), expected(130));
+    }
 }

@@ -1,12 +1,7 @@
 //! `palabra models`: what can be fetched, what is cached, where it lies, whether it is whole.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use palabra::{
     Error,
@@ -15,6 +10,8 @@ use palabra::{
 };
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
+
+use super::{Global, cancel, exit_code, report, streams};
 
 /// Show, fetch and check models.
 #[derive(Debug, Args)]
@@ -25,33 +22,33 @@ pub struct ModelsArguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List every model: role, size, licence, whether it is cached, and where it comes from.
+    /// List every model: role, size, licence, whether it is cached, and where it comes from
     List {
-        /// Print JSON instead of a table.
+        /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
     },
-    /// Fetch models into the cache.
+    /// Fetch models into the cache
     Pull {
-        /// Names, aliases or hub repositories (owner/name).
+        /// Names, aliases or hub repositories (owner/name)
         #[arg(value_name = "NAME", required_unless_present = "default")]
         names: Vec<String>,
-        /// Fetch what `palabra transcribe --diarize` needs by default.
+        /// Fetch what `palabra transcribe --diarize` needs by default
         #[arg(long)]
         default: bool,
-        /// Fetch even what is cached already, and replace it.
+        /// Fetch even what is cached already, and replace it
         #[arg(long)]
         again: bool,
     },
-    /// Read every cached file in full and compare it with the checksum recorded when it was fetched.
+    /// Read every cached file in full and compare it with the checksum recorded when it was fetched
     Verify {
-        /// The model to verify [default: every cached model].
+        /// The model to verify [default: every cached model]
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Print the folder of a cached model, or of the cache itself.
+    /// Print the folder of a cached model, or of the cache itself
     Path {
-        /// The model [default: the cache].
+        /// The model [default: the cache]
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
@@ -61,12 +58,14 @@ enum Action {
 ///
 /// # Errors
 /// What the store gives for the first model that cannot be found or fetched, and a standard output that cannot be written.
-pub fn run(arguments: &ModelsArguments, options: &StoreOptions) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &ModelsArguments, global: &Global, options: &StoreOptions) -> anyhow::Result<ExitCode> {
     let store = Store::open(options)?;
+    let cancelled = cancel::on_interrupt();
+    let watch = Watch::new(&|_| {}, &cancelled);
     match &arguments.action {
         Action::List { json } => list(&store, *json),
-        Action::Pull { names, default, again } => pull(&store, names, *default, *again),
-        Action::Verify { name } => verify(&store, name.as_deref()),
+        Action::Pull { names, default, again } => pull(&store, names, *default, *again, &watch),
+        Action::Verify { name } => verify(&store, name.as_deref(), global, &watch),
         Action::Path { name } => print_path(&store, name.as_deref()),
     }
 }
@@ -189,22 +188,21 @@ fn size(bytes: u64) -> String {
     if megabytes >= 1000.0 { format!("{:.1} GB", megabytes / 1000.0) } else { format!("{:.0} MB", megabytes.ceil()) }
 }
 
-fn pull(store: &Store, names: &[String], default: bool, again: bool) -> anyhow::Result<ExitCode> {
+fn pull(store: &Store, names: &[String], default: bool, again: bool, watch: &Watch) -> anyhow::Result<ExitCode> {
     let defaults = store.manifest().models.iter().filter(|model| default && model.default).map(|model| &model.name);
-    let watch = Watch::silent();
     for name in defaults.chain(names) {
         let known = store.manifest().find(name).or_else(|| store.manifest().find_repository(name));
         let folder = match known {
-            _ if again => store.fetch_again(name, &watch)?,
-            Some(model) => store.fetch(&model.name, &watch)?,
-            None => store.resolve_transcriber(name, &watch)?,
+            _ if again => store.fetch_again(name, watch)?,
+            Some(model) => store.fetch(&model.name, watch)?,
+            None => store.resolve_transcriber(name, watch)?,
         };
         print_line(&format!("{name}  {}", folder.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(store: &Store, name: Option<&str>) -> anyhow::Result<ExitCode> {
+fn verify(store: &Store, name: Option<&str>, global: &Global, watch: &Watch) -> anyhow::Result<ExitCode> {
     let names = match name {
         Some(name) => vec![name.to_owned()],
         None => store.cached_models()?.into_iter().map(|model| model.name).collect(),
@@ -212,26 +210,28 @@ fn verify(store: &Store, name: Option<&str>) -> anyhow::Result<ExitCode> {
     if names.is_empty() {
         print_line("nothing is cached")?;
     }
-    let mut whole = true;
+    let mut code = ExitCode::SUCCESS;
     for name in names {
-        match store.verify(&name, &Watch::silent()) {
-            Ok(changed) if changed.is_empty() => print_line(&format!("{name}  ok"))?,
+        let reason = match store.verify(&name, watch) {
+            Ok(changed) if changed.is_empty() => {
+                print_line(&format!("{name}  ok"))?;
+                continue;
+            }
             Ok(changed) => {
-                whole = false;
                 let files: Vec<_> = changed.iter().map(|path| format!("`{}`", path.display())).collect();
-                eprintln!(
+                Error::Weights(format!(
                     "{} changed since it was fetched; fetch it again with `palabra models pull --again {name}`",
                     files.join(", ")
-                );
+                ))
             }
-            Err(Error::Weights(reason)) => {
-                whole = false;
-                eprintln!("{reason}");
-            }
+            Err(error @ Error::Weights(_)) => error,
             Err(other) => return Err(other.into()),
-        }
+        };
+        let error = reason.into();
+        report(&error, global.json_log);
+        code = exit_code(&error);
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code)
 }
 
 fn print_path(store: &Store, name: Option<&str>) -> anyhow::Result<ExitCode> {
@@ -245,12 +245,7 @@ fn print_path(store: &Store, name: Option<&str>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints to standard output. A reader that has closed it (`| head`) has seen enough; that is no error.
 fn print_line(text: &str) -> anyhow::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("standard output cannot be written")
-        }
-        _ => Ok(()),
-    }
+    streams::write(&format!("{text}\n"))?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     device::Compute,
-    error::{Error, Result},
+    error::{Error, Result, sentence},
     models::{
         silero::Silero,
         speaker::{Config as SpeakerConfig, SpeakerEmbedder},
@@ -61,7 +61,7 @@ pub fn transcriber(folder: &Path, compute: &Compute) -> Result<Transcriber> {
         read_json(&if generation_path.is_file() { generation_path } else { folder.join("config.json") })?;
     let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), config.vocab_size)?;
     let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
-    let whisper = Whisper::load(&vb, &config).map_err(|reason| unfit(folder, &reason))?;
+    let whisper = Whisper::load(&vb, &config).map_err(|reason| unfit(folder, reason))?;
     Ok(Transcriber::new(whisper, tokenizer, generation, compute.clone()))
 }
 
@@ -71,7 +71,7 @@ pub fn transcriber(folder: &Path, compute: &Compute) -> Result<Transcriber> {
 /// [`Error::Weights`] when the file cannot be read or does not fit.
 pub fn voice(folder: &Path) -> Result<Silero> {
     let vb = variables(&folder.join("model.safetensors"), DType::F32, &Device::Cpu)?;
-    Silero::load(&vb).map_err(|reason| unfit(folder, &reason))
+    Silero::load(&vb).map_err(|reason| unfit(folder, reason))
 }
 
 /// Loads the speaker embedder, in f32: half precision multiplies the diarization error.
@@ -80,24 +80,40 @@ pub fn voice(folder: &Path) -> Result<Silero> {
 /// [`Error::Weights`] when the file cannot be read or does not fit.
 pub fn embedder(folder: &Path, compute: &Compute) -> Result<SpeakerEmbedder> {
     let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
-    SpeakerEmbedder::load(vb, &SpeakerConfig::default()).map_err(|reason| unfit(folder, &reason))
+    SpeakerEmbedder::load(vb, &SpeakerConfig::default()).map_err(|reason| unfit(folder, reason))
 }
 
-fn unfit(folder: &Path, reason: &dyn std::fmt::Display) -> Error {
-    Error::Weights(format!("the model in {} does not fit its architecture: {reason}", folder.display()))
+fn unfit(folder: &Path, reason: impl Into<Error>) -> Error {
+    let reason = match reason.into() {
+        Error::Tensor(reason) => sentence(&reason),
+        other => other.to_string(),
+    };
+    Error::Weights(format!(
+        "the model in {} does not fit its architecture ({reason}); name another model, or fetch this one again",
+        folder.display()
+    ))
 }
 
 /// The tensors of a safetensors file, read on demand.
 fn variables(path: &Path, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
     // SAFETY: the file is mapped, not copied. Files in the cache are written once under another name and renamed, never
     // changed in place, so what is mapped does not change under us.
-    unsafe { VarBuilder::from_mmaped_safetensors(&[path], dtype, device) }
-        .map_err(|reason| Error::Weights(format!("{} cannot be read as safetensors: {reason}", path.display())))
+    unsafe { VarBuilder::from_mmaped_safetensors(&[path], dtype, device) }.map_err(|reason| {
+        Error::Weights(format!(
+            "the weights cannot be read as safetensors: {}; name another model, or fetch this one again",
+            sentence(&reason)
+        ))
+    })
 }
 
 /// Reads a JSON object; null members count as absent, since checkpoints write both.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let wrong = |reason: &dyn std::fmt::Display| Error::Weights(format!("{} cannot be used: {reason}", path.display()));
+    let wrong = |reason: &dyn std::fmt::Display| {
+        Error::Weights(format!(
+            "{} cannot be used ({reason}); name another model, or fetch this one again",
+            path.display()
+        ))
+    };
     let text = std::fs::read_to_string(path).map_err(|reason| wrong(&reason))?;
     let mut value: serde_json::Value = serde_json::from_str(&text).map_err(|reason| wrong(&reason))?;
     if let Some(object) = value.as_object_mut() {

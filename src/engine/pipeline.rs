@@ -51,6 +51,7 @@ impl Options {
     pub fn validate(&self) -> Result<()> {
         self.vad.validate()?;
         self.chunk.validate()?;
+        self.transcribe.validate()?;
         self.diarize.as_ref().map_or(Ok(()), |wanted| wanted.bounds().map(|_| ()))
     }
 }

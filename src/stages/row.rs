@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::rules::Rules;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     language::Language,
     models::whisper::Tokenizer,
     ops::logits::{argmax, log_sum_exp},
@@ -28,6 +28,26 @@ pub struct Gates {
 impl Default for Gates {
     fn default() -> Self {
         Self { compression_ratio: Some(2.4), logprob: Some(-1.0), no_speech: Some(0.6) }
+    }
+}
+
+impl Gates {
+    /// Checks that each limit is a number in its range.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the option.
+    pub fn validate(&self) -> Result<()> {
+        let Self { compression_ratio, logprob, no_speech } = *self;
+        if compression_ratio.is_some_and(|ratio| ratio.is_nan() || ratio <= 0.0) {
+            return Err(Error::Request("--compression-ratio-threshold must be above 0".into()));
+        }
+        if logprob.is_some_and(f32::is_nan) {
+            return Err(Error::Request("--logprob-threshold must be a number, such as -1".into()));
+        }
+        if no_speech.is_some_and(|limit| !(0.0..=1.0).contains(&limit)) {
+            return Err(Error::Request("--no-speech-threshold must lie between 0 and 1".into()));
+        }
+        Ok(())
     }
 }
 

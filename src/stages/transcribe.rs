@@ -63,6 +63,22 @@ impl Default for TranscribeOptions {
     }
 }
 
+impl TranscribeOptions {
+    /// Checks everything that can be checked without a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the option and the remedy.
+    pub fn validate(&self) -> Result<()> {
+        if self.batch_size == 0 {
+            return Err(Error::Request("--batch-size must be at least 1".into()));
+        }
+        if self.temperatures.is_empty() || self.temperatures.iter().any(|t| !(0.0..=2.0).contains(t)) {
+            return Err(Error::Request("--temperature takes numbers from 0 to 2, at least one of them".into()));
+        }
+        self.gates.validate()
+    }
+}
+
 /// What the transcriber gives for one recording.
 #[derive(Debug, Clone)]
 pub struct Transcription {
@@ -149,12 +165,7 @@ impl Transcriber {
     /// # Errors
     /// [`Error::Request`] naming the option and the remedy.
     pub fn check(&self, options: &TranscribeOptions) -> Result<()> {
-        if options.batch_size == 0 {
-            return Err(Error::Request("the batch size must be at least 1".into()));
-        }
-        if options.temperatures.is_empty() || options.temperatures.iter().any(|t| !(0.0..=2.0).contains(t)) {
-            return Err(Error::Request("temperatures must be numbers from 0 to 2, at least one of them".into()));
-        }
+        options.validate()?;
         if !self.tokenizer.is_multilingual() && options.task == Task::Translate {
             return Err(Error::Request(
                 "an English-only model cannot translate; choose a multilingual one such as base".into(),

@@ -22,6 +22,9 @@ pub(super) fn file_error(doing: &str, path: &Path, error: &io::Error) -> Error {
                 "the file system is read-only"
             }
         )),
+        ErrorKind::NotADirectory => Error::Machine(format!(
+            "cannot {doing} `{path}`: a part of this path is no folder; choose another cache folder with --cache-dir or PALABRA_CACHE"
+        )),
         _ => Error::Machine(format!("cannot {doing} `{path}`: {error}")),
     }
 }

@@ -124,7 +124,10 @@ impl Hub {
             return Err(Error::Weights(reason.into()));
         }
         if !self.answers() {
-            return Err(Error::Weights(format!("the hub {} cannot be reached", self.endpoint)));
+            return Err(Error::Weights(format!(
+                "the hub {} cannot be reached for `{repository}`; check the network, or name a mirror in HF_ENDPOINT",
+                self.endpoint
+            )));
         }
         let mut meter = Meter::new(watch, &format!("{repository} {name}"), 0, quiet);
         match self.download(repo, name, &mut meter)? {

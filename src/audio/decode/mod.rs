@@ -87,11 +87,28 @@ pub struct Decoded {
 /// be decoded, or exceeds `limits`. [`Error::Cancelled`] once `watch` is cancelled.
 pub fn decode_file(path: &Path, limits: &Limits, watch: &Watch<'_>) -> Result<Decoded> {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    Source::open(path, limits).and_then(|source| decode(&source, extension, limits, watch)).map_err(|error| match error
-    {
+    Source::open(path, limits)
+        .and_then(|source| decode(&source, extension, limits, watch))
+        .map_err(|error| naming(path, error))
+}
+
+/// Refuses at a glance what [`decode_file`] would refuse by its first bytes. What is no regular file, such as a pipe,
+/// passes unseen, since it can be read only once.
+///
+/// # Errors
+/// [`Error::Audio`] naming the file: missing, a folder, unreadable, empty, or no audio.
+pub fn check_file(path: &Path, limits: &Limits) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return Ok(());
+    }
+    Source::open(path, limits).and_then(|source| refuse_foreign(&source)).map_err(|error| naming(path, error))
+}
+
+fn naming(path: &Path, error: Error) -> Error {
+    match error {
         Error::Audio(sentence) => Error::Audio(format!("{}: {sentence}", path.display())),
         other => other,
-    })
+    }
 }
 
 /// Decodes the first audio track of a file in memory; `extension` of its name, where known, serves error messages alone.
@@ -223,7 +240,7 @@ fn losses(choice: &Choice, outcome: &Outcome) -> Vec<String> {
 fn refuse_foreign(source: &Source) -> Result<()> {
     let head = source.read_at(0, sniff::HEAD_BYTES)?;
     if head.is_empty() {
-        return Err(Error::Audio("the file is empty".into()));
+        return Err(Error::Audio("the file is empty; send a recording".into()));
     }
     match sniff::foreign(&head) {
         Some(Foreign::NotAudio(what)) => {

@@ -1,0 +1,244 @@
+//! What `palabra transcribe` can be asked for, and the request that it makes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use palabra::{
+    Error, Result,
+    engine::{Align, Options},
+    formats::Format,
+    language::Language,
+    models::whisper::tokenizer::Task,
+    stages::{
+        chunk::ChunkOptions, diarize::DiarizeOptions, language::LanguageChoice, row::Gates,
+        transcribe::TranscribeOptions, vad::VadOptions,
+    },
+};
+
+/// More processor threads than this are a slip of the keyboard.
+const MOST_THREADS: usize = 1024;
+
+/// Turn recordings into text with times and speakers.
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct TranscribeArguments {
+    /// Recordings: audio or video files of any common format
+    #[arg(value_name = "FILE", required_unless_present = "sample")]
+    pub files: Vec<PathBuf>,
+    /// Transcribe a short recording of two speakers, fetched once, to see what Palabra does
+    #[arg(long)]
+    pub sample: bool,
+
+    /// Whisper model: tiny, base, small, medium, large-v3, large-v3-turbo, distil-large-v3, ... (see `palabra models
+    /// list`), a repository of the hub (owner/name), or a folder
+    #[arg(short, long, default_value = "base", help_heading = "Text")]
+    pub model: String,
+    /// Language spoken, as a code (en, de) or an English name; `auto` detects it anew in every chunk of about 30 s, for
+    /// recordings that mix languages [default: detected once for the recording]
+    #[arg(short, long, value_name = "LANGUAGE", help_heading = "Text")]
+    language: Option<String>,
+    /// Write what is said, or its English translation
+    #[arg(long, default_value = "transcribe", help_heading = "Text")]
+    task: TaskArgument,
+    /// Text that is told to the model as if it went before: sets spelling, names, style
+    #[arg(long, value_name = "TEXT", help_heading = "Text")]
+    initial_prompt: Option<String>,
+    /// Words that are likely to occur, such as names and terms
+    #[arg(long, value_name = "WORDS", help_heading = "Text")]
+    hotwords: Option<String>,
+    /// Temperatures tried in turn until a text passes the three thresholds below; a single 0 never tries again
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "T,...",
+        default_value = "0,0.2,0.4,0.6,0.8,1",
+        allow_hyphen_values = true,
+        help_heading = "Text"
+    )]
+    temperature: Vec<f32>,
+    /// A text that compresses better than this repeats itself and is written again
+    #[arg(long, value_name = "RATIO", default_value_t = 2.4, allow_hyphen_values = true, help_heading = "Text")]
+    compression_ratio_threshold: f32,
+    /// A text with a lower mean log-probability is a guess and is written again
+    #[arg(long, value_name = "LOGPROB", default_value_t = -1.0, allow_hyphen_values = true, help_heading = "Text")]
+    logprob_threshold: f32,
+    /// A guess where the probability of no speech is higher than this is dropped as silence
+    #[arg(long, value_name = "PROBABILITY", default_value_t = 0.6, allow_hyphen_values = true, help_heading = "Text")]
+    no_speech_threshold: f32,
+
+    /// Word times: the best way at hand, cross-attention (dtw), or none
+    #[arg(long, default_value = "auto", help_heading = "Times")]
+    align: AlignArgument,
+    /// Speech begins where its probability rises to this
+    #[arg(long, value_name = "PROBABILITY", default_value_t = 0.5, allow_hyphen_values = true, help_heading = "Times")]
+    vad_onset: f32,
+    /// Speech ends where its probability falls below this [default: 0.15 below the onset]
+    #[arg(long, value_name = "PROBABILITY", allow_hyphen_values = true, help_heading = "Times")]
+    vad_offset: Option<f32>,
+    /// Longest chunk handed to Whisper, in seconds, 1 to 30
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, allow_hyphen_values = true, help_heading = "Times")]
+    chunk_size: f64,
+
+    /// Tell speakers apart
+    #[arg(short, long, help_heading = "Speakers")]
+    pub diarize: bool,
+    /// At least this many speakers (with --diarize)
+    #[arg(long, value_name = "N", help_heading = "Speakers")]
+    min_speakers: Option<usize>,
+    /// At most this many speakers (with --diarize)
+    #[arg(long, value_name = "N", help_heading = "Speakers")]
+    max_speakers: Option<usize>,
+    /// Exactly this many speakers (with --diarize)
+    #[arg(long, value_name = "N", help_heading = "Speakers")]
+    num_speakers: Option<usize>,
+
+    /// Also write files: txt, srt, vtt, tsv, json, rttm (with --diarize), or all; several separated by commas
+    #[arg(short, long, value_delimiter = ',', value_name = "FORMAT,...", help_heading = "Output")]
+    format: Vec<String>,
+    /// Folder of these files, which are named after their input; without --format it gets all of them [default: the
+    /// current folder]
+    #[arg(short, long, value_name = "FOLDER", help_heading = "Output")]
+    pub output_dir: Option<PathBuf>,
+
+    /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1
+    #[arg(long, default_value = "auto", help_heading = "Machine")]
+    pub device: String,
+    /// Processor threads [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    threads: Option<usize>,
+    /// Chunks that are written side by side
+    #[arg(short, long, value_name = "N", default_value_t = 16, help_heading = "Machine")]
+    batch_size: usize,
+}
+
+const NOTES: &str = "\
+The transcript goes to standard output, one line per sentence; everything else goes to standard error.
+Several files follow one another there; --format or --output-dir gives each its own files.
+The first run fetches the models that it needs, later runs work without a network.
+
+Examples:
+  palabra transcribe --diarize --sample
+  palabra transcribe interview.m4a --diarize --format srt,json --output-dir out
+  palabra transcribe *.mp3 --model small --language de --format txt";
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TaskArgument {
+    Transcribe,
+    Translate,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AlignArgument {
+    Auto,
+    Dtw,
+    Off,
+}
+
+impl TranscribeArguments {
+    /// The request that the flags make, checked.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the flag and the remedy.
+    pub fn options(&self) -> Result<Options> {
+        self.check_speakers()?;
+        let language = match self.language.as_deref() {
+            None => LanguageChoice::Detect,
+            Some("auto") => LanguageChoice::PerChunk,
+            Some(language) => LanguageChoice::Fixed(language.parse::<Language>()?),
+        };
+        let options = Options {
+            vad: VadOptions::with_thresholds(Some(self.vad_onset), self.vad_offset)?,
+            chunk: ChunkOptions { chunk_size: self.chunk_size, ..ChunkOptions::default() },
+            transcribe: TranscribeOptions {
+                language,
+                task: match self.task {
+                    TaskArgument::Transcribe => Task::Transcribe,
+                    TaskArgument::Translate => Task::Translate,
+                },
+                batch_size: self.batch_size,
+                temperatures: self.temperature.clone(),
+                gates: Gates {
+                    compression_ratio: Some(self.compression_ratio_threshold),
+                    logprob: Some(self.logprob_threshold),
+                    no_speech: Some(self.no_speech_threshold),
+                },
+                initial_prompt: self.initial_prompt.clone(),
+                hotwords: self.hotwords.clone(),
+                ..TranscribeOptions::default()
+            },
+            align: match self.align {
+                AlignArgument::Auto => Align::Auto,
+                AlignArgument::Dtw => Align::Dtw,
+                AlignArgument::Off => Align::Off,
+            },
+            diarize: self.diarize.then(|| DiarizeOptions {
+                min_speakers: self.min_speakers,
+                max_speakers: self.max_speakers,
+                num_speakers: self.num_speakers,
+                ..DiarizeOptions::default()
+            }),
+        };
+        options.validate()?;
+        Ok(options)
+    }
+
+    /// The formats asked for; a folder without formats asks for all.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for an unknown format, and for RTTM without speakers.
+    pub fn formats(&self) -> Result<Vec<Format>> {
+        let every = || Format::ALL.into_iter().filter(|format| *format != Format::Rttm || self.diarize);
+        if self.format.is_empty() && self.output_dir.is_some() {
+            return Ok(every().collect());
+        }
+        let mut formats = Vec::new();
+        for name in &self.format {
+            if name == "all" {
+                formats.extend(every());
+            } else {
+                formats.push(format_of(name)?);
+            }
+        }
+        if formats.contains(&Format::Rttm) && !self.diarize {
+            return Err(Error::Request("--format rttm tells who speaks when; add --diarize".into()));
+        }
+        formats.sort();
+        formats.dedup();
+        Ok(formats)
+    }
+
+    fn check_speakers(&self) -> Result<()> {
+        let named = [
+            ("--num-speakers", self.num_speakers),
+            ("--min-speakers", self.min_speakers),
+            ("--max-speakers", self.max_speakers),
+        ];
+        match named.iter().find(|(_, count)| count.is_some() && !self.diarize) {
+            Some((flag, _)) => Err(Error::Request(format!("{flag} is about telling speakers apart; add --diarize"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the threads that all computing shares.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a number that cannot be, [`Error::Machine`] when the machine has no room for them.
+    pub fn start_threads(&self) -> Result<()> {
+        match self.threads {
+            None => Ok(()),
+            Some(threads) if !(1..=MOST_THREADS).contains(&threads) => {
+                Err(Error::Request(format!("--threads must lie between 1 and {MOST_THREADS}, not be {threads}")))
+            }
+            Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|reason| {
+                Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))
+            }),
+        }
+    }
+}
+
+fn format_of(name: &str) -> Result<Format> {
+    name.parse().map_err(|_| {
+        let known = Format::ALL.map(Format::extension).join(", ");
+        Error::Request(format!("unknown format '{name}': use {known}, or all for every one of them"))
+    })
+}
