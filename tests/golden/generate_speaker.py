@@ -68,16 +68,11 @@ def main():
         "fbank.faint": fbank(pseudo_noise(1200) * 2.0**-13 + 2.0**-6),
         "windows": torch.tensor(WINDOWS, dtype=torch.float64),
     }
-    boundaries = {}
-    for name, layer in [("head", model.head), *((name, getattr(model.xvector, name)) for name in ("tdnn", "transit1", "transit2", "stats"))]:
-        layer.register_forward_hook(lambda _, __, out, name=name: boundaries.__setitem__(name, out.detach()))
     with torch.no_grad():
         embeddings = []
         for start, length in WINDOWS:
             features = fbank(samples[round(start * 16000):round((start + length) * 16000)])
             embeddings.append(model((features - features.mean(0)).unsqueeze(0)).reshape(-1))
-    for name, out in boundaries.items():  # of the last window; time first, every 60th frame
-        tensors["boundary." + name] = (out[0].T[::60] if out.ndim == 3 else out[0]).contiguous()
     tensors["embeddings"] = torch.stack(embeddings)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "speaker.safetensors")
     save_file(tensors, path)
