@@ -11,7 +11,7 @@
 mod aac;
 mod au;
 mod downmix;
-mod edits;
+mod movie;
 mod opus;
 mod pcm;
 mod sniff;
@@ -33,7 +33,7 @@ use symphonia::core::{
 
 use self::{
     downmix::Mix,
-    edits::Movie,
+    movie::Movie,
     pcm::PcmReader,
     sniff::Foreign,
     source::Source,
@@ -122,8 +122,8 @@ pub fn decode_bytes(bytes: Vec<u8>, extension: Option<&str>, limits: &Limits, wa
 fn decode(source: &Source, extension: Option<&str>, limits: &Limits, watch: &Watch<'_>) -> Result<Decoded> {
     watch.check()?;
     refuse_foreign(source)?;
-    let movie = edits::read(source)?;
-    let choices = track::choices(open(source, &movie, extension)?.as_ref())?;
+    let movie = movie::read(source)?;
+    let choices = track::choices(open(source, &movie, extension)?.as_ref(), &movie)?;
     let (choice, outcome) = first_audible(source, &movie, &choices, limits, watch)?;
     let mut warnings = Vec::new();
     if choice.ordinal > 1 {
@@ -142,18 +142,27 @@ fn first_audible<'a>(
     watch: &Watch<'_>,
 ) -> Result<(&'a Choice, Outcome)> {
     let mut silent = None;
-    for choice in choices {
-        let outcome = run(source, movie, choice, Mix::Mean, limits, watch)?;
-        let outcome = match outcome.downmix.cancelled() {
-            Some(loudest) => run(source, movie, choice, Mix::Only(loudest), limits, watch)?,
-            None => outcome,
-        };
+    for (index, choice) in choices.iter().enumerate() {
+        let mut outcome = run(source, movie, choice, Mix::Mean, limits, watch)?;
+        if let Some(loudest) = outcome.downmix.cancelled() {
+            drop(outcome);
+            outcome = run(source, movie, choice, Mix::Only(loudest), limits, watch)?;
+        }
         if outcome.downmix.peak() > SILENT {
             return Ok((choice, outcome));
         }
-        silent.get_or_insert((choice, outcome));
+        if index + 1 < choices.len() {
+            // Only its length is needed while the others are tried.
+            let length = outcome.samples.len();
+            outcome.samples = Vec::new();
+            silent.get_or_insert((choice, outcome, length));
+        } else if silent.is_none() {
+            return Ok((choice, outcome));
+        }
     }
-    silent.ok_or_else(|| Error::Bug("a list of tracks without a track".into()))
+    let (choice, mut outcome, length) = silent.ok_or_else(|| Error::Bug("a list of tracks without a track".into()))?;
+    outcome.samples = vec![0.0; length];
+    Ok((choice, outcome))
 }
 
 fn run(
@@ -166,11 +175,10 @@ fn run(
 ) -> Result<Outcome> {
     // Opus drops its run-in itself; the edit list tells of it again.
     let edit = movie
-        .edits
+        .tracks
         .get(choice.index)
-        .copied()
-        .flatten()
-        .map(|edit| if choice.codec == "Opus" { edits::Edit { skip: 0.0, ..edit } } else { edit });
+        .and_then(|track| track.edit)
+        .map(|edit| if choice.codec == "Opus" { movie::Edit { skip: 0.0, ..edit } } else { edit });
     let mut stream = TrackStream::new(open(source, movie, None)?, choice, edit, mix, limits)?;
     stream.reserve(source.length()?);
     stream.run(watch)
@@ -272,6 +280,10 @@ fn open(source: &Source, movie: &Movie, extension: Option<&str>) -> Result<Box<d
             ),
             (MediaError::Unsupported("core (probe): no suitable format reader found"), Some(format)) => {
                 format!("the file claims to be {format} without a header, which is not supported; {REMEDY}")
+            }
+            // Symphonia's own words name the part of it that refused.
+            (MediaError::Unsupported(feature), _) if feature.contains(": ") => {
+                format!("the file uses something that is not supported ({feature}); {REMEDY}")
             }
             (MediaError::Unsupported(feature), _) => {
                 format!("the file holds {feature}, which is not supported; {REMEDY}")

@@ -68,12 +68,14 @@ impl Head {
             }
             _ => return Err(Error::Unsupported("Opus with an unknown channel mapping")),
         };
-        Ok(Self {
-            channels,
-            pre_skip: u64::from(u16::from_le_bytes([bytes[10], bytes[11]])),
-            gain: i16::from_le_bytes([bytes[16], bytes[17]]),
-            mapping,
-        })
+        let (pre_skip, gain) = ([bytes[10], bytes[11]], [bytes[16], bytes[17]]);
+        // MP4 (version 0) writes the same fields as Ogg (version 1), but with the most significant byte first.
+        let (pre_skip, gain) = if bytes[8] == 0 {
+            (u16::from_be_bytes(pre_skip), i16::from_be_bytes(gain))
+        } else {
+            (u16::from_le_bytes(pre_skip), i16::from_le_bytes(gain))
+        };
+        Ok(Self { channels, pre_skip: u64::from(pre_skip), gain, mapping })
     }
 
     fn decoder(&self) -> Result<Inner> {
@@ -189,5 +191,36 @@ impl RegisterableAudioDecoder for OpusDecoder {
     fn supported_codecs() -> &'static [SupportedAudioCodec] {
         const INFO: CodecInfo = CodecInfo { short_name: "opus", long_name: "Opus", profiles: &[] };
         &[SupportedAudioCodec { id: CODEC_ID_OPUS, info: INFO }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(version: u8, pre_skip: [u8; 2], gain: [u8; 2]) -> Vec<u8> {
+        let mut bytes = b"OpusHead".to_vec();
+        bytes.extend([version, 2, pre_skip[0], pre_skip[1], 0x80, 0xbb, 0, 0, gain[0], gain[1], 0]);
+        bytes
+    }
+
+    #[test]
+    fn both_byte_orders_of_the_header_are_read() {
+        for bytes in [head(1, [0x38, 0x01], [0x00, 0xff]), head(0, [0x01, 0x38], [0xff, 0x00])] {
+            let head = Head::parse(&bytes).expect("a whole header");
+            assert_eq!((head.channels, head.pre_skip, head.gain), (2, 312, -256));
+        }
+    }
+
+    #[test]
+    fn impossible_headers_are_refused() {
+        let good = head(1, [0, 0], [0, 0]);
+        assert!(Head::parse(&good[..18]).is_err());
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            Head::parse(&bytes).is_err()
+        };
+        assert!(with(0, b'o') && with(9, 0) && with(9, 3) && with(18, 1) && with(18, 9));
     }
 }

@@ -13,7 +13,7 @@ use symphonia::core::{
 use super::{
     Limits,
     downmix::{Downmix, Mix},
-    edits::Edit,
+    movie::{Edit, Movie},
     timeline::{Placement, Timeline},
     track::{self, Choice},
 };
@@ -146,7 +146,10 @@ impl<'a> TrackStream<'a> {
             .and_then(|track| time_of(packet, track));
         let block = match contained(|| self.decoder.decode(packet)) {
             Ok(block) => block,
-            Err(MediaError::ResetRequired) => return Ok(self.renew_decoder()),
+            Err(MediaError::ResetRequired) => {
+                self.renew_decoder();
+                return Ok(());
+            }
             Err(error) => {
                 self.outcome.bad_packets += 1;
                 self.outcome.first_error.get_or_insert_with(|| error.to_string());
@@ -177,7 +180,7 @@ impl<'a> TrackStream<'a> {
 
     /// The container has begun anew, as Ogg files do that were joined end to end.
     fn follow_reset(&mut self) {
-        match track::choices(self.reader.as_ref()) {
+        match track::choices(self.reader.as_ref(), &Movie::default()) {
             Ok(choices) => {
                 self.choice = Choice { seconds: self.choice.seconds, ..choices[0].clone() };
                 self.renew_decoder();

@@ -4,7 +4,7 @@
 //! gives each packet a time: a recorder that was paused or lost packets leaves a hole there, which is filled with silence
 //! so that words keep their times.
 
-use super::edits::Edit;
+use super::movie::Edit;
 
 /// Holes shorter than this are the rounding of time stamps, not pauses; in seconds.
 const SHORTEST_HOLE: f64 = 0.1;

@@ -8,11 +8,13 @@ use symphonia::core::{
         registry::CodecRegistry,
     },
     common::Tier,
+    errors::Error as MediaError,
     formats::{FormatReader, Track, TrackType, well_known::FORMAT_ID_MKV},
 };
 
 use super::{
     aac::{self, AacDecoder},
+    movie::Movie,
     opus::OpusDecoder,
     pcm::MOST_CHANNELS,
     timeline::Times,
@@ -45,7 +47,12 @@ impl Choice {
     pub(super) fn decoder(&self) -> Result<Box<dyn AudioDecoder>> {
         let options = AudioDecoderOptions::default();
         registry().make_audio_decoder(&self.parameters, &options).map_err(|error| {
-            Error::Audio(format!("the file holds {}, which cannot be decoded: {error}; {REMEDY}", self.codec))
+            Error::Audio(match error {
+                MediaError::Unsupported(_) => {
+                    format!("the file holds {}, which is not supported; {REMEDY}", self.codec)
+                }
+                error => format!("the file's header is damaged: its {} cannot be decoded ({error})", self.codec),
+            })
         })
     }
 }
@@ -65,7 +72,7 @@ fn registry() -> CodecRegistry {
 ///
 /// # Errors
 /// [`Error::Audio`] when there is none, saying why.
-pub(super) fn choices(reader: &dyn FormatReader) -> Result<Vec<Choice>> {
+pub(super) fn choices(reader: &dyn FormatReader, movie: &Movie) -> Result<Vec<Choice>> {
     let mut choices = Vec::new();
     let mut refusal = None;
     let tracks = reader.tracks();
@@ -74,6 +81,10 @@ pub(super) fn choices(reader: &dyn FormatReader) -> Result<Vec<Choice>> {
         _ => None,
     });
     for (ordinal, (index, track, parameters)) in audio.enumerate() {
+        let mut parameters = parameters.clone();
+        if movie.tracks.get(index).is_some_and(|track| track.big_endian) {
+            parameters.codec = big_endian(parameters.codec);
+        }
         match choice(reader, track, parameters, index, ordinal + 1) {
             Ok(choice) => choices.push(choice),
             Err(error) => refusal = refusal.or(Some(error)),
@@ -97,11 +108,10 @@ pub(super) fn choices(reader: &dyn FormatReader) -> Result<Vec<Choice>> {
 fn choice(
     reader: &dyn FormatReader,
     track: &Track,
-    parameters: &AudioCodecParameters,
+    parameters: AudioCodecParameters,
     index: usize,
     ordinal: usize,
 ) -> Result<Choice> {
-    let parameters = parameters.clone();
     let name = match (parameters.codec, &parameters.extra_data) {
         (codec::CODEC_ID_AAC, Some(configuration)) => aac::name_of(configuration),
         (codec, _) => name_of(codec),
@@ -150,6 +160,17 @@ fn check(parameters: &AudioCodecParameters, name: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same PCM with the most significant byte first.
+fn big_endian(id: AudioCodecId) -> AudioCodecId {
+    match id {
+        codec::CODEC_ID_PCM_S24LE => codec::CODEC_ID_PCM_S24BE,
+        codec::CODEC_ID_PCM_S32LE => codec::CODEC_ID_PCM_S32BE,
+        codec::CODEC_ID_PCM_F32LE => codec::CODEC_ID_PCM_F32BE,
+        codec::CODEC_ID_PCM_F64LE => codec::CODEC_ID_PCM_F64BE,
+        other => other,
+    }
 }
 
 /// The length that the container states for the track, or for everything in it.

@@ -1,8 +1,11 @@
-//! The edit lists of MP4 files: where in a track its presentation begins and how long it lasts.
+//! What symphonia leaves out of MP4 and QuickTime headers: edit lists, and the byte order of PCM.
 //!
-//! An AAC encoder puts a frame or two of run-in before the first sound, and the edit list is where an MP4 file says how
-//! much to drop (ISO/IEC 14496-12, 8.6.6). Symphonia reads the list but does not act on it. Lists that rearrange a track
-//! are rare and only their first piece is honoured: a pause before the start, then the place where the media begins.
+//! An AAC encoder puts a frame or two of run-in before the first sound, and the edit list is where a file says how much to
+//! drop (ISO/IEC 14496-12, 8.6.6). Symphonia reads the list but does not act on it. Lists that rearrange a track are rare
+//! and only their first piece is honoured: a pause before the start, then the place where the media begins.
+//!
+//! QuickTime's PCM of 24 bits and more is big-endian unless an `enda` box says otherwise; symphonia takes all of it for
+//! little-endian.
 
 use super::source::Source;
 use crate::error::Result;
@@ -24,6 +27,14 @@ pub(super) struct Edit {
     pub length: Option<f64>,
 }
 
+/// What is to be known about one track.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Track {
+    pub edit: Option<Edit>,
+    /// Whether it holds PCM whose most significant byte comes first although symphonia believes the contrary.
+    pub big_endian: bool,
+}
+
 /// What a walk over the boxes at the top of a file has found.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Movie {
@@ -31,8 +42,8 @@ pub(super) struct Movie {
     pub is_mp4: bool,
     /// Whether it has its index, without which nothing can be found in it.
     pub has_index: bool,
-    /// The edit of each track, in the file's order, where it has a list.
-    pub edits: Vec<Option<Edit>>,
+    /// Its tracks in the file's order.
+    pub tracks: Vec<Track>,
 }
 
 /// Looks through the boxes of `source`; a file of another kind gives an empty [`Movie`].
@@ -47,7 +58,7 @@ pub(super) fn read(source: &Source) -> Result<Movie> {
         if &name == b"moov" {
             movie.has_index = true;
             if size <= MOST_BYTES {
-                movie.edits = edits_of(&source.read_at(at + header, (size - header) as usize)?);
+                movie.tracks = tracks_of(&source.read_at(at + header, (size - header) as usize)?);
             }
         }
         movie.has_index |= &name == b"moof";
@@ -84,11 +95,20 @@ fn children<'a>(body: &'a [u8], name: &'a [u8; 4]) -> impl Iterator<Item = &'a [
     .map(|(_, body)| body)
 }
 
-fn edits_of(movie: &[u8]) -> Vec<Option<Edit>> {
-    let Some(movie_ticks) = children(movie, b"mvhd").next().and_then(|body| time_scale(body)) else {
-        return Vec::new();
-    };
-    children(movie, b"trak").map(|track| edit_of(track, movie_ticks)).collect()
+fn tracks_of(movie: &[u8]) -> Vec<Track> {
+    let Some(ticks) = children(movie, b"mvhd").next().and_then(time_scale) else { return Vec::new() };
+    let track = |body| Track { edit: edit_of(body, ticks), big_endian: is_big_endian(body).unwrap_or(false) };
+    children(movie, b"trak").map(track).collect()
+}
+
+/// Whether the track's first sample entry is one of QuickTime's PCM formats without a statement to be little-endian.
+fn is_big_endian(track: &[u8]) -> Option<bool> {
+    let media = children(track, b"mdia").next()?;
+    let table = children(children(media, b"minf").next()?, b"stbl").next()?;
+    let entry = children(table, b"stsd").next()?.get(8..)?;
+    let wide = matches!(entry.get(4..8)?, b"in24" | b"in32" | b"fl32" | b"fl64");
+    let little = entry.windows(6).any(|bytes| bytes[..4] == *b"enda" && bytes[5] == 1);
+    Some(wide && !little)
 }
 
 fn edit_of(track: &[u8], movie_ticks: f64) -> Option<Edit> {
@@ -163,26 +183,40 @@ mod tests {
         let found = read_bytes(movie(&[(11_000, 1024)]));
         assert!(found.is_mp4 && found.has_index);
         let edit = Edit { pause: 0.0, skip: 1024.0 / 44_100.0, length: Some(11.0) };
-        assert_eq!(found.edits, [Some(edit), None]);
+        assert_eq!(found.tracks, [Track { edit: Some(edit), big_endian: false }, Track::default()]);
     }
 
     #[test]
     fn an_empty_piece_is_a_pause() {
         let found = read_bytes(movie(&[(500, -1), (11_000, 2112)]));
-        assert_eq!(found.edits[0], Some(Edit { pause: 0.5, skip: 2112.0 / 44_100.0, length: Some(11.0) }));
+        assert_eq!(found.tracks[0].edit, Some(Edit { pause: 0.5, skip: 2112.0 / 44_100.0, length: Some(11.0) }));
     }
 
     #[test]
     fn pieces_that_follow_are_played_through() {
         let found = read_bytes(movie(&[(1000, 0), (2000, 88_200)]));
-        assert_eq!(found.edits[0], Some(Edit { pause: 0.0, skip: 0.0, length: None }));
-        assert_eq!(read_bytes(movie(&[(0, 1024)])).edits[0].and_then(|edit| edit.length), None);
+        assert_eq!(found.tracks[0].edit, Some(Edit { pause: 0.0, skip: 0.0, length: None }));
+        assert_eq!(read_bytes(movie(&[(0, 1024)])).tracks[0].edit.and_then(|edit| edit.length), None);
+    }
+
+    #[test]
+    fn pcm_of_quicktime_is_big_endian_unless_it_says_otherwise() {
+        let track = |name: &[u8; 4], extension: &[u8]| {
+            let entry = boxed(name, &[&[0; 28][..], extension].concat());
+            let table = boxed(b"stbl", &boxed(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1][..], &entry].concat()));
+            is_big_endian(&boxed(b"mdia", &boxed(b"minf", &table)))
+        };
+        let wave = boxed(b"wave", &boxed(b"enda", &[0, 1]));
+        assert_eq!(track(b"in24", &[]), Some(true));
+        assert_eq!(track(b"fl32", &boxed(b"wave", &boxed(b"enda", &[0, 0]))), Some(true));
+        assert_eq!(track(b"in24", &wave), Some(false));
+        assert_eq!(track(b"mp4a", &[]), Some(false));
     }
 
     #[test]
     fn an_unfinished_recording_has_no_index() {
         let found = read_bytes([boxed(b"ftyp", b"M4A \0\0\0\0"), boxed(b"mdat", &[1; 100])].concat());
-        assert_eq!(found, Movie { is_mp4: true, has_index: false, edits: Vec::new() });
+        assert_eq!(found, Movie { is_mp4: true, has_index: false, tracks: Vec::new() });
         assert_eq!(read_bytes(b"RIFF\0\0\0\0WAVE".to_vec()), Movie::default());
     }
 
