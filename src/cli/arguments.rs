@@ -148,7 +148,7 @@ impl TranscribeArguments {
         };
         let options = Options {
             vad: VadOptions::with_thresholds(Some(self.vad_onset), self.vad_offset)?,
-            chunk: ChunkOptions { chunk_size: self.chunk_size, ..ChunkOptions::default() },
+            chunk: self.chunks(),
             transcribe: TranscribeOptions {
                 language,
                 task: match self.task {
@@ -180,6 +180,13 @@ impl TranscribeArguments {
         };
         options.validate()?;
         Ok(options)
+    }
+
+    /// Chunks of the length asked for; short ones leave less room for padding.
+    fn chunks(&self) -> ChunkOptions {
+        let defaults = ChunkOptions::default();
+        let padding = defaults.padding.min(self.chunk_size / 4.0);
+        ChunkOptions { chunk_size: self.chunk_size, padding }
     }
 
     /// The formats asked for; a folder without formats asks for all.
@@ -241,4 +248,48 @@ fn format_of(name: &str) -> Result<Format> {
         let known = Format::ALL.map(Format::extension).join(", ");
         Error::Request(format!("unknown format '{name}': use {known}, or all for every one of them"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        arguments: TranscribeArguments,
+    }
+
+    fn parsed(text: &str) -> TranscribeArguments {
+        CommandLine::parse_from(text.split(' ')).arguments
+    }
+
+    #[test]
+    fn without_flags_the_request_is_the_default() {
+        let options = parsed("transcribe a.wav").options();
+        let wanted = Options::default();
+        let same = |options: Options| {
+            options.vad == wanted.vad && options.chunk == wanted.chunk && options.transcribe == wanted.transcribe
+        };
+        assert!(options.is_ok_and(same));
+    }
+
+    #[test]
+    fn the_shortest_and_the_longest_chunks_are_possible() {
+        for seconds in ["1", "1.5", "30"] {
+            assert!(parsed(&format!("transcribe a.wav --chunk-size {seconds}")).options().is_ok(), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn every_format_is_written_once_and_speakers_only_where_they_are_told_apart() {
+        let formats = |text: &str| parsed(text).formats().map(|formats| formats.len()).ok();
+        assert_eq!(formats("transcribe a.wav"), Some(0));
+        assert_eq!(formats("transcribe a.wav --format json,txt,json --format txt"), Some(2));
+        assert_eq!(formats("transcribe a.wav --format all,srt"), Some(5));
+        assert_eq!(formats("transcribe a.wav --diarize --format all"), Some(6));
+        assert_eq!(formats("transcribe a.wav --output-dir out"), Some(5));
+    }
 }

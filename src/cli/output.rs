@@ -85,6 +85,7 @@ impl Output {
             let reason = match reason.kind() {
                 ErrorKind::PermissionDenied => "no permission".to_owned(),
                 ErrorKind::ReadOnlyFilesystem => "it is read-only".to_owned(),
+                ErrorKind::NotADirectory => "a part of this path is a file".to_owned(),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
                 _ => reason.to_string(),
             };

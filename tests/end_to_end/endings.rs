@@ -27,7 +27,9 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         trial("nobody_reads_standard_output", base, |_| nobody_reads()),
         trial("standard_output_is_full", &linux, |_| standard_output_is_full()),
         trial("the_disk_is_full", &small_disk, |_| disk_is_full()),
-        trial("an_interrupt_leaves_nothing_half_written", &linux, |_| interrupted()),
+        trial("an_interrupt_leaves_nothing_half_written", &linux, |_| {
+            ["INT", "TERM"].into_iter().for_each(interrupted);
+        }),
     ]
 }
 
@@ -123,7 +125,7 @@ fn disk_is_full() {
     assert!(["", "clip.txt\n"].contains(&left.as_str()), "left on the disk: {left}");
 }
 
-fn interrupted() {
+fn interrupted(signal: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (long, results) = (folder.path().join("long.wav"), folder.path().join("results"));
     write_wave(&long, &sample_samples().repeat(10));
@@ -134,7 +136,7 @@ fn interrupted() {
     let loaded = said.next().unwrap().unwrap();
     assert!(loaded.contains("models loaded"), "{loaded}");
     thread::sleep(Duration::from_millis(700));
-    let killed = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    let killed = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap();
     assert!(killed.success());
     let rest: Vec<String> = said.map_while(Result::ok).collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");

@@ -39,7 +39,7 @@ fn folder() -> (TempDir, PathBuf) {
 fn options() {
     let (folder, file) = folder();
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--language", "klingon"], &["language 'klingon'", "english name", "auto"]),
+        (&["--language", "klingon"], &["language 'klingon'", "English name", "auto"]),
         (&["--format", "docx"], &["format 'docx'", "srt", "or all"]),
         (&["--format", "txt,"], &["format ''"]),
         (&["--format", "rttm"], &["rttm", "add --diarize"]),
@@ -109,7 +109,7 @@ fn outputs() {
     let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     transcribe(&file, &["--output-dir", &place("talk.wav")]).refused(5, &["talk.wav is a file", "--output-dir"]);
     transcribe(&file, &["--output-dir", &place("talk.wav/in")])
-        .refused(5, &["talk.wav/in cannot be written", "--output-dir"]);
+        .refused(5, &["talk.wav/in cannot be written", "is a file", "--output-dir"]);
     fs::create_dir(place("other")).unwrap();
     fs::copy(&file, place("other/talk.wav")).unwrap();
     let both = outcome(palabra().arg("transcribe").arg(&file).arg(place("other/talk.wav")).args(["--format", "txt"]));
