@@ -1,5 +1,7 @@
 //! The program as a user runs it: what it prints, what it writes, what it refuses and with which exit code.
 
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
+
 #[path = "end_to_end/command.rs"]
 mod command;
 #[path = "end_to_end/endings.rs"]
