@@ -142,7 +142,7 @@ fn ends_sentence(text: &str) -> bool {
     }
     let stem = bare.trim_end_matches('.').trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let initial = bare.ends_with('.') && (stem.chars().count() == 1 && stem != "i" || stem.contains('.'));
-    !initial && !(bare.ends_with('.') && ABBREVIATIONS.contains(&stem.as_str()))
+    !(initial || bare.ends_with('.') && ABBREVIATIONS.contains(&stem.as_str()))
 }
 
 fn finish(utterance: &Utterance, words: Vec<Word>) -> Segment {

@@ -1,5 +1,7 @@
 //! Decoding, from bytes to 16 kHz samples: files written here, the project's odd files where they are, and damaged ones.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "decode/forge.rs"]
 mod forge;
 #[path = "decode/hostile.rs"]

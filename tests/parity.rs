@@ -1,5 +1,7 @@
 //! The networks against their reference implementations, on real weights and real speech.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "parity/speaker.rs"]
 mod speaker;
 #[path = "support/mod.rs"]

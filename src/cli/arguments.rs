@@ -175,7 +175,6 @@ impl TranscribeArguments {
                 min_speakers: self.min_speakers,
                 max_speakers: self.max_speakers,
                 num_speakers: self.num_speakers,
-                ..DiarizeOptions::default()
             }),
         };
         options.validate()?;

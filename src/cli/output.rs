@@ -112,7 +112,7 @@ impl Output {
         let mut written = Vec::new();
         for &format in &self.formats {
             let path = self.path(stem, format);
-            formats::write_atomic(&path, &formats::render(format, transcript, stem))?;
+            formats::write_atomic(&path, formats::render(format, transcript, stem))?;
             written.push(path);
         }
         Ok(written)

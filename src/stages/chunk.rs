@@ -171,7 +171,7 @@ mod tests {
         let heard = detection(&[(0.05, 20.0), (20.1, 45.0), (50.0, 60.0)], vec![]);
         let options = ChunkOptions { chunk_size: 26.0, ..ChunkOptions::default() };
         let chunks = chunks(&recording(60.0), &heard, &options)?;
-        assert_eq!(offsets(&chunks), [(0.0, 20.05), (20.05, 45.2), (49.8, 60.0)]);
+        assert_eq!(offsets(&chunks), [(0.0, 20.05), (20.05, 45.4), (49.6, 60.0)]);
         Ok(())
     }
 

@@ -392,7 +392,7 @@ fn what_is_no_model_is_refused_with_a_sentence() {
     let file = local.path().join("weights.bin");
     std::fs::write(&file, b"").expect("a file");
     for model in
-        [file.to_str().expect("a plain path"), "gigantic", "silero-vad", "../../etc", "a/b/c", "/nowhere/at/all"]
+        [file.to_str().expect("a plain path"), "gigantic", "silero-vad", "../../nowhere", "a/b/c", "/nowhere/at/all"]
     {
         let error = store.resolve_transcriber(model, &silent()).expect_err(model);
         assert!(matches!(&error, Error::Request(reason) if reason.contains(model)), "{error}");
