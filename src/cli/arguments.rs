@@ -171,7 +171,7 @@ impl TranscribeArguments {
                 AlignArgument::Dtw => Align::Dtw,
                 AlignArgument::Off => Align::Off,
             },
-            diarize: self.diarize.then(|| DiarizeOptions {
+            diarize: self.diarize.then_some(DiarizeOptions {
                 min_speakers: self.min_speakers,
                 max_speakers: self.max_speakers,
                 num_speakers: self.num_speakers,

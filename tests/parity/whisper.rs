@@ -1,6 +1,10 @@
 //! Whisper base on real speech against transformers and openai-whisper: every boundary, greedy tokens, word times.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, IndexOp, Tensor};
 use libtest_mimic::Trial;
@@ -81,7 +85,7 @@ impl Clips {
 }
 
 /// The first 30 s of a file.
-fn chunk(path: &PathBuf) -> Chunk {
+fn chunk(path: &Path) -> Chunk {
     let audio = decode_file(path, &Limits::default(), &Watch::silent()).unwrap().audio.slice(Span::new(0.0, 30.0));
     Chunk { speech: vec![Span::new(0.0, audio.duration())], audio, offset: 0.0 }
 }
