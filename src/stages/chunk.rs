@@ -169,9 +169,9 @@ mod tests {
     #[test]
     fn padding_takes_half_of_a_narrow_gap_and_stops_at_the_ends() -> Result<()> {
         let heard = detection(&[(0.05, 20.0), (20.1, 45.0), (50.0, 60.0)], vec![]);
-        let options = ChunkOptions { chunk_size: 26.0, ..ChunkOptions::default() };
+        let options = ChunkOptions { chunk_size: 26.0, padding: 0.2 };
         let chunks = chunks(&recording(60.0), &heard, &options)?;
-        assert_eq!(offsets(&chunks), [(0.0, 20.05), (20.05, 45.4), (49.6, 60.0)]);
+        assert_eq!(offsets(&chunks), [(0.0, 20.05), (20.05, 45.2), (49.8, 60.0)]);
         Ok(())
     }
 
