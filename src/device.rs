@@ -89,7 +89,8 @@ impl Compute {
             .map(|device| Self { device, dtype: DType::F32 })
             .map_err(|reason| {
                 Error::Machine(format!(
-                    "GPU {index} cannot be opened: {reason}; use --device cpu, or check the driver with nvidia-smi"
+                    "GPU {index} cannot be opened: {}; use --device cpu, or check the driver with nvidia-smi",
+                    crate::error::sentence(&reason)
                 ))
             })
     }
