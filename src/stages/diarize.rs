@@ -2,7 +2,7 @@
 //! every moment of speech.
 //!
 //! The steps are functions of their own, so that a segmentation network can later place the windows in front of
-//! [`embed`] and draw the borders in place of [`vote`]; clustering stays between the two.
+//! `embed` and draw the borders in place of `vote`; clustering stays between the two.
 
 use candle_core::{Device, Tensor};
 use ndarray::{Array2, s};
