@@ -381,6 +381,10 @@ impl<'a> Run<'a> {
             let started = Instant::now();
             let words = self.batch.align(row, decoding)?;
             self.align_time += started.elapsed();
+            for span in stretched(&words) {
+                let what = "words stretch over this time; something said here may be missing";
+                self.warnings.push((row.chunk, format!("{:.2}-{:.2} s: {what}", span.start, span.end)));
+            }
             let span = extent(&words).unwrap_or_else(|| speech(chunk));
             vec![utterance(decoding, row.language, span, decoding.text.clone(), decoding.tokens.clone(), words)]
         } else {
@@ -421,6 +425,21 @@ fn utterance(
     }
 }
 
+/// A word longer than this, in seconds, covers speech that the text has left out.
+const LONGEST_WORD: f64 = 1.5;
+
+/// Where words last longer than anyone says them; neighbours are one stretch.
+fn stretched(words: &[Word]) -> Vec<Span> {
+    let mut stretches: Vec<Span> = Vec::new();
+    for span in words.iter().filter_map(|word| word.span).filter(|span| span.duration() > LONGEST_WORD) {
+        match stretches.last_mut() {
+            Some(last) if last.gap(&span) <= 0.0 => *last = last.union(&span),
+            _ => stretches.push(span),
+        }
+    }
+    stretches
+}
+
 fn extent(words: &[Word]) -> Option<Span> {
     words.iter().filter_map(|word| word.span).reduce(|all, span| all.union(&span))
 }
@@ -458,4 +477,23 @@ fn timed_pieces(tokenizer: &Tokenizer, decoding: &Decoding, chunk: &Chunk) -> Re
     }
     push(Span::new(start, whole.end), &mut text)?;
     Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_cover_skipped_speech_are_one_stretch() {
+        let word = |start, end| Word {
+            text: "x".into(),
+            spaced: true,
+            span: Some(Span::new(start, end)),
+            score: 1.0,
+            speaker: None,
+        };
+        let words = [word(0.0, 0.4), word(0.4, 2.6), word(2.6, 4.4), word(4.4, 4.8), word(6.0, 8.0)];
+        assert_eq!(stretched(&words), [Span::new(0.4, 4.4), Span::new(6.0, 8.0)]);
+        assert_eq!(stretched(&words[..1]), []);
+    }
 }
