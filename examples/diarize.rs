@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     let speech = detect(&detector, &audio, &vad, &watch)?.spans;
     let options = DiarizeOptions { num_speakers: arguments.num_speakers, ..DiarizeOptions::default() };
     let name = arguments.file.file_stem().unwrap_or_default().to_string_lossy().replace(char::is_whitespace, "_");
-    for turn in diarize(&embedder, &Device::Cpu, &audio, &speech, &options, &watch)? {
+    for turn in diarize(&embedder, &Device::Cpu, &audio, &speech, &options, &watch)?.turns {
         let (start, length) = (turn.span.start, turn.span.duration());
         println!("SPEAKER {name} 1 {start:.3} {length:.3} <NA> <NA> {} <NA> <NA>", turn.speaker);
     }

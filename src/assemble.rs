@@ -21,7 +21,7 @@ impl Transcript {
     /// Language, duration, warnings and timings are the caller's to fill in.
     pub fn assemble(utterances: Vec<Utterance>, turns: Vec<Turn>) -> Self {
         let mut segments: Vec<Segment> =
-            utterances.into_iter().flat_map(|utterance| segments_of(utterance, &turns)).collect();
+            utterances.into_iter().flat_map(|utterance| Segment::of(utterance, &turns)).collect();
         segments.sort_by(|a, b| a.span.start.total_cmp(&b.span.start));
         Self {
             language: Language::ENGLISH,
@@ -29,9 +29,18 @@ impl Transcript {
             duration: 0.0,
             segments,
             turns,
+            voices: Vec::new(),
             warnings: Vec::new(),
             timings: Timings::default(),
         }
+    }
+}
+
+impl Segment {
+    /// The segments of one utterance, as [`Transcript::assemble`] makes them: what one utterance holds does not depend on
+    /// the others.
+    pub fn of(utterance: Utterance, turns: &[Turn]) -> Vec<Self> {
+        segments_of(utterance, turns)
     }
 }
 
@@ -39,7 +48,8 @@ fn segments_of(mut utterance: Utterance, turns: &[Turn]) -> Vec<Segment> {
     let mut words = std::mem::take(&mut utterance.words);
     if words.is_empty() {
         let speaker = speaker_of(&utterance.span, turns);
-        return vec![segment(&utterance, utterance.span, utterance.text.clone(), Vec::new(), speaker)];
+        let (text, tokens) = (utterance.text.clone(), utterance.tokens.clone());
+        return vec![Segment { tokens, ..segment(&utterance, utterance.span, text, Vec::new(), speaker) }];
     }
     if !turns.is_empty() {
         let mut speakers: Vec<Option<Speaker>> =
@@ -162,6 +172,7 @@ fn segment(utterance: &Utterance, span: Span, text: String, words: Vec<Word>, sp
     Segment {
         span,
         text,
+        tokens: words.iter().flat_map(|word| &word.tokens).copied().collect(),
         words,
         speaker,
         language: utterance.language,
@@ -184,6 +195,7 @@ mod tests {
             span: Some(Span::new(index as f64 * 0.5, index as f64 * 0.5 + 0.4)),
             score: 0.9,
             speaker: None,
+            tokens: Vec::new(),
         };
         let words: Vec<Word> = text.split(' ').enumerate().map(word).collect();
         Utterance {

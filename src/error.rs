@@ -1,5 +1,7 @@
 //! What can go wrong, grouped by who must act.
 
+use std::time::Duration;
+
 /// The library's error: each variant holds one sentence that names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -15,6 +17,17 @@ pub enum Error {
     /// The machine lacks something: disk space, a device, a permission. The operator must act.
     #[error("{0}")]
     Machine(String),
+    /// The service has no room for this work now. The caller may try again after `retry_after`.
+    #[error("{message}")]
+    Busy {
+        /// What is full.
+        message: String,
+        /// When there is likely to be room.
+        retry_after: Duration,
+    },
+    /// The work took longer than its caller allows it.
+    #[error("{0}")]
+    Deadline(String),
     /// The work was cancelled from outside; nobody must act.
     #[error("cancelled")]
     Cancelled,

@@ -1,6 +1,9 @@
 //! How a long run tells its caller where it is, and hears that it should stop.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 use crate::error::{Error, Result};
 
@@ -51,6 +54,7 @@ pub struct Progress {
 pub struct Watch<'a> {
     report: &'a (dyn Fn(Progress) + Sync),
     cancelled: &'a AtomicBool,
+    deadline: Option<Instant>,
 }
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -58,12 +62,17 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 impl<'a> Watch<'a> {
     /// Reports to `report`; the run ends with [`Error::Cancelled`] soon after `cancelled` becomes true.
     pub fn new(report: &'a (dyn Fn(Progress) + Sync), cancelled: &'a AtomicBool) -> Self {
-        Self { report, cancelled }
+        Self { report, cancelled, deadline: None }
+    }
+
+    /// The run also ends, with [`Error::Deadline`], soon after `deadline`.
+    pub fn until(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 
     /// Reports nothing and is never cancelled.
     pub fn silent() -> Watch<'static> {
-        Watch { report: &|_| {}, cancelled: &NEVER }
+        Watch { report: &|_| {}, cancelled: &NEVER, deadline: None }
     }
 
     /// Tells where `stage` is.
@@ -78,8 +87,14 @@ impl<'a> Watch<'a> {
     /// The cancellation check alone, for places between two reports.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] once the caller has cancelled.
+    /// [`Error::Cancelled`] once the caller has cancelled, [`Error::Deadline`] once the deadline has passed.
     pub fn check(&self) -> Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Error::Deadline("the time allowed for this request is over; send a shorter recording".into()));
+        }
+        Ok(())
     }
 }

@@ -23,6 +23,15 @@ impl From<Speaker> for String {
     }
 }
 
+/// A piece of written text, as the transcriber's vocabulary has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Token {
+    /// Its number in the vocabulary.
+    pub id: u32,
+    /// Its log-probability where it was written.
+    pub logprob: f32,
+}
+
 /// A written word with its punctuation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
@@ -36,6 +45,8 @@ pub struct Word {
     pub score: f32,
     /// Who says it; set by [`Transcript::assemble`].
     pub speaker: Option<Speaker>,
+    /// The tokens that it is written with; empty where the text was given.
+    pub tokens: Vec<Token>,
 }
 
 /// The text of one chunk or sentence, as the transcriber gave it.
@@ -48,7 +59,7 @@ pub struct Utterance {
     /// The language it was decoded in.
     pub language: Language,
     /// Whisper's text tokens, without special ones.
-    pub tokens: Vec<u32>,
+    pub tokens: Vec<Token>,
     /// Mean log-probability of the tokens.
     pub avg_logprob: f32,
     /// Probability that the chunk holds no speech.
@@ -79,6 +90,8 @@ pub struct Segment {
     pub text: String,
     /// Its words; empty when alignment is off.
     pub words: Vec<Word>,
+    /// The tokens that it is written with, without special ones.
+    pub tokens: Vec<Token>,
     /// Who says it, when speakers were asked for.
     pub speaker: Option<Speaker>,
     /// The language it was decoded in.
@@ -110,6 +123,8 @@ pub struct Transcript {
     pub segments: Vec<Segment>,
     /// Who speaks when; empty when speakers were not asked for.
     pub turns: Vec<Turn>,
+    /// The voice of each speaker, by number: an embedding of length one. Empty when speakers were not asked for.
+    pub voices: Vec<Vec<f32>>,
     /// What the user should know: one sentence each.
     pub warnings: Vec<String>,
     /// Seconds per stage.

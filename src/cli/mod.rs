@@ -133,7 +133,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(Error::Request(_)) => 2,
         Some(Error::Audio(_)) => 3,
         Some(Error::Weights(_)) => 4,
-        Some(Error::Machine(_)) => 5,
+        Some(Error::Machine(_) | Error::Busy { .. } | Error::Deadline(_)) => 5,
         Some(Error::Cancelled) => 130,
         Some(Error::Tensor(_) | Error::Bug(_)) | None => 70,
     })

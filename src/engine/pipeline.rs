@@ -6,14 +6,16 @@ use super::load::Models;
 use crate::{
     audio::{Audio, decode::Decoded},
     error::{Error, Result},
+    language::Language,
     progress::Watch,
+    span::Span,
     stages::{
         chunk::{self, ChunkOptions},
-        diarize::{self, DiarizeOptions},
+        diarize::{self, Diarization, DiarizeOptions},
         transcribe::{TranscribeOptions, Transcription},
         vad::{self, VadOptions},
     },
-    transcript::{Timings, Transcript, Turn},
+    transcript::{Segment, Timings, Transcript},
 };
 
 /// How words get their times.
@@ -56,6 +58,15 @@ impl Options {
     }
 }
 
+/// A text whose words want times.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GivenText {
+    /// What is said in the whole recording.
+    Whole(String),
+    /// What is said when: in order of time.
+    Pieces(Vec<(Span, String)>),
+}
+
 /// Models that are ready, and the stages in order.
 pub struct Pipeline {
     models: Models,
@@ -94,10 +105,11 @@ impl Pipeline {
         let wanted = TranscribeOptions { word_times, timestamps: !word_times, ..options.transcribe.clone() };
         let said = clock.time("transcribe", || self.models.transcriber.transcribe(&chunks, &wanted, watch))?;
         clock.split("transcribe", "align", said.align_time.as_secs_f64());
-        let turns = clock.time("diarize", || self.diarize(&audio, &speech.probabilities, options, watch))?;
+        let spoken = clock.time("diarize", || self.diarize(&audio, &speech.probabilities, options, watch))?;
 
         let Transcription { utterances, language, language_probability, warnings, .. } = said;
-        let mut transcript = Transcript::assemble(utterances, turns);
+        let mut transcript = Transcript::assemble(utterances, spoken.turns);
+        transcript.voices = spoken.voices;
         transcript.language = language;
         transcript.language_probability = language_probability;
         transcript.duration = audio.duration();
@@ -110,8 +122,62 @@ impl Pipeline {
         Ok(transcript)
     }
 
-    fn diarize(&self, audio: &Audio, probabilities: &[f32], options: &Options, watch: &Watch) -> Result<Vec<Turn>> {
-        let Some(wanted) = &options.diarize else { return Ok(Vec::new()) };
+    /// As [`Pipeline::transcribe`]; `listener` hears the segments, in order of time, as soon as they are known.
+    ///
+    /// # Errors
+    /// As [`Pipeline::transcribe`].
+    pub fn transcribe_live(
+        &self,
+        decoded: Decoded,
+        decode_seconds: f64,
+        options: &Options,
+        watch: &Watch,
+        listener: &mut dyn FnMut(Vec<Segment>),
+    ) -> Result<Transcript> {
+        let transcript = self.transcribe(decoded, decode_seconds, options, watch)?;
+        listener(transcript.segments.clone());
+        Ok(transcript)
+    }
+
+    /// Refuses options that cannot be, or that this checkpoint cannot serve.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the option and the remedy.
+    pub fn check(&self, options: &Options) -> Result<()> {
+        options.validate()?;
+        self.models.transcriber.check(&options.transcribe)
+    }
+
+    /// The language of a recording, likeliest first, with probabilities; empty where nothing is said.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], or a failed tensor operation.
+    pub fn detect_language(&self, _decoded: Decoded, _watch: &Watch) -> Result<Vec<(Language, f32)>> {
+        Err(Error::Bug("not yet".into()))
+    }
+
+    /// Times the words of a given text. The result has the segments that were given, or sentences.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text that cannot be placed, [`Error::Cancelled`], or a failed tensor operation.
+    pub fn align(
+        &self,
+        _decoded: Decoded,
+        _decode_seconds: f64,
+        _text: &GivenText,
+        _options: &Options,
+        _watch: &Watch,
+    ) -> Result<Transcript> {
+        Err(Error::Bug("not yet".into()))
+    }
+
+    /// The bytes that a token of the vocabulary writes: UTF-8, of which a token may hold a part of a character.
+    pub fn token_bytes(&self, _id: u32) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn diarize(&self, audio: &Audio, probabilities: &[f32], options: &Options, watch: &Watch) -> Result<Diarization> {
+        let Some(wanted) = &options.diarize else { return Ok(Diarization::default()) };
         let Some(embedder) = &self.models.speaker else {
             return Err(Error::Bug("speakers were asked for without a speaker model".into()));
         };

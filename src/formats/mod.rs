@@ -135,7 +135,14 @@ mod samples {
 
     /// A word of `text` from `start` to `end`.
     pub fn word(text: &str, start: f64, end: f64) -> Word {
-        Word { text: text.into(), spaced: true, span: Some(Span::new(start, end)), score: 0.9, speaker: None }
+        Word {
+            text: text.into(),
+            spaced: true,
+            span: Some(Span::new(start, end)),
+            score: 0.9,
+            speaker: None,
+            tokens: Vec::new(),
+        }
     }
 
     /// A segment with these words, said by `speaker`.
@@ -155,6 +162,7 @@ mod samples {
             span: Span::new(start, end),
             text: text.into(),
             words: Vec::new(),
+            tokens: Vec::new(),
             speaker: None,
             language: Language::ENGLISH,
             avg_logprob: -0.25,
@@ -173,6 +181,7 @@ mod samples {
             duration: 10.0,
             turns: segments.iter().filter_map(turn).collect(),
             segments,
+            voices: Vec::new(),
             warnings: Vec::new(),
             timings: Timings::default(),
         }

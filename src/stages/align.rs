@@ -1,6 +1,12 @@
 //! Word times from cross-attention: dynamic time warping over the heads that follow time (openai/whisper, `timing.py`).
 
-use crate::{audio::Chunk, language::Language, models::whisper::POSITIONS_PER_SECOND, span::Span, transcript::Word};
+use crate::{
+    audio::Chunk,
+    language::Language,
+    models::whisper::POSITIONS_PER_SECOND,
+    span::Span,
+    transcript::{Token, Word},
+};
 
 /// Width of the median filter over time, in positions.
 const MEDIAN_WIDTH: usize = 7;
@@ -134,12 +140,12 @@ pub struct Piece {
 }
 
 /// Places the words of one chunk. `attention` has a row for each of the `prompt` tokens before the text, the text tokens
-/// and the end; `logprobs` has one value a text token.
+/// and the end; `tokens` are those of the text.
 pub fn place(
     attention: &Attention,
     prompt: usize,
     pieces: &[Piece],
-    logprobs: &[f32],
+    tokens: &[Token],
     language: Language,
     chunk: &Chunk,
 ) -> Vec<Word> {
@@ -151,7 +157,7 @@ pub fn place(
     };
     let mut words: Vec<Word> = Vec::with_capacity(pieces.len());
     let mut opening = String::new();
-    let mut token = 0;
+    let (mut token, mut first) = (0, 0);
     for piece in pieces {
         let end = token + piece.tokens;
         let text = piece.text.trim();
@@ -162,17 +168,22 @@ pub fn place(
         } else if spaced && text.chars().all(|c| OPENING.contains(c)) {
             opening.push_str(text);
         } else {
-            let scores = logprobs.get(token..end).unwrap_or_default();
-            let score = scores.iter().map(|logprob| logprob.exp()).sum::<f32>() / scores.len().max(1) as f32;
+            let own = tokens.get(token..end).unwrap_or_default();
+            let score = own.iter().map(|token| token.logprob.exp()).sum::<f32>() / own.len().max(1) as f32;
             let spaced = spaced || !opening.is_empty();
             let text = std::mem::take(&mut opening) + text;
             let span = Span::new(time(token), time(end)).shift(chunk.offset);
-            words.push(Word { text, spaced, span: Some(span), score, speaker: None });
+            words.push(Word { text, spaced, span: Some(span), score, speaker: None, tokens: Vec::new() });
+        }
+        if let Some(word) = words.last_mut().filter(|_| opening.is_empty()) {
+            word.tokens.extend_from_slice(tokens.get(first..end).unwrap_or_default());
+            first = end;
         }
         token = end;
     }
     if let (Some(word), false) = (words.last_mut(), opening.is_empty()) {
         word.text.push_str(&opening);
+        word.tokens.extend_from_slice(tokens.get(first..).unwrap_or_default());
     }
     settle(&mut words, chunk);
     words
@@ -254,9 +265,12 @@ mod tests {
         let piece = |text: &str, tokens| Piece { text: text.into(), tokens };
         let pieces = [piece(" Well", 1), piece(",", 1), piece(" \"", 1), piece("go", 1), piece(".", 1)];
         // Three prompt tokens, five of text, the end.
-        let words = place(&diagonal(9), 3, &pieces, &[-0.1; 5], Language::ENGLISH, &chunk(2.0, &[]));
+        let tokens = [1, 2, 3, 4, 5].map(|id| Token { id, logprob: -0.1 });
+        let words = place(&diagonal(9), 3, &pieces, &tokens, Language::ENGLISH, &chunk(2.0, &[]));
         let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["Well,", "\"go."]);
+        let ids: Vec<Vec<u32>> = words.iter().map(|word| word.tokens.iter().map(|token| token.id).collect()).collect();
+        assert_eq!(ids, [vec![1, 2], vec![3, 4, 5]]);
         assert!(words.iter().all(|word| word.spaced && (word.score - 0.905).abs() < 1e-3));
         assert!(
             words[0].span.is_some_and(|span| span.start >= 10.0 && span.end <= words[1].span.map_or(0.0, |s| s.start))
@@ -271,6 +285,7 @@ mod tests {
             span: Some(Span { start, end }),
             score: 1.0,
             speaker: None,
+            tokens: Vec::new(),
         };
         let mut words = vec![word(10.0, 14.0), word(14.0, 14.0), word(15.0, 15.0), word(15.0, 15.0)];
         settle(&mut words, &chunk(5.0, &[(10.2, 11.0), (13.9, 15.0)]));

@@ -16,7 +16,7 @@ use crate::{
     language::Language,
     models::whisper::{KvCache, MEL_FRAMES, POSITIONS_PER_SECOND},
     ops::logits::log_sum_exp,
-    transcript::Word,
+    transcript::{Token, Word},
 };
 
 /// Chunks encoded in one call on the CPU, where more would only cost memory.
@@ -186,12 +186,13 @@ impl<'a> Batch<'a> {
             tokens: tokens.len(),
             positions,
         };
+        let written: Vec<Token> = text.iter().zip(&logprobs).map(|(&id, &logprob)| Token { id, logprob }).collect();
         let pieces: Vec<Piece> = tokenizer
             .split_words(&text, row.language)?
             .into_iter()
             .map(|(text, tokens)| Piece { text, tokens: tokens.len() })
             .collect();
-        Ok(align::place(&attention, prompt.len(), &pieces, &logprobs, row.language, chunk))
+        Ok(align::place(&attention, prompt.len(), &pieces, &written, row.language, chunk))
     }
 
     fn prompt(&self, language: Language) -> Vec<u32> {

@@ -39,6 +39,15 @@ const BATCH: usize = 32;
 /// Recordings with fewer frames than this hold no voice to tell apart.
 const FEWEST_FRAMES: usize = 10;
 
+/// Who speaks when, and how each of them sounds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Diarization {
+    /// In order of time; they do not overlap.
+    pub turns: Vec<Turn>,
+    /// The mean embedding of each speaker, by number, of length one.
+    pub voices: Vec<Vec<f32>>,
+}
+
 /// How many speakers there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiarizeOptions {
@@ -99,7 +108,7 @@ pub fn diarize(
     speech: &[Span],
     options: &DiarizeOptions,
     watch: &Watch,
-) -> Result<Vec<Turn>> {
+) -> Result<Diarization> {
     let (min_clusters, max_clusters) = options.bounds()?;
     let whole = Span::new(0.0, audio.duration());
     let speech: Vec<Span> = speech.iter().map(|span| span.clamp(&whole)).filter(|span| span.duration() > 0.0).collect();
@@ -115,7 +124,7 @@ pub fn diarize(
     if min_clusters > 1 {
         give_each_a_turn(&mut turns, &speech, &windows, &embeddings, &clustering);
     }
-    Ok(number_by_appearance(join_over_pauses(turns)))
+    Ok(number_by_appearance(join_over_pauses(turns), &clustering))
 }
 
 /// Windows of equal length: along longer speech every [`HOP`], the last one flush with its end; around the middle of shorter speech.
@@ -286,7 +295,7 @@ fn join_over_pauses(turns: Vec<Turn>) -> Vec<Turn> {
     joined
 }
 
-fn number_by_appearance(mut turns: Vec<Turn>) -> Vec<Turn> {
+fn number_by_appearance(mut turns: Vec<Turn>, clustering: &Clustering) -> Diarization {
     let mut seen: Vec<Speaker> = Vec::new();
     for turn in &mut turns {
         let number = seen.iter().position(|speaker| *speaker == turn.speaker).unwrap_or_else(|| {
@@ -295,7 +304,8 @@ fn number_by_appearance(mut turns: Vec<Turn>) -> Vec<Turn> {
         });
         turn.speaker = Speaker(u16::try_from(number).unwrap_or(u16::MAX));
     }
-    turns
+    let voice = |speaker: &Speaker| clustering.means.row(usize::from(speaker.0)).to_vec();
+    Diarization { turns, voices: seen.iter().map(voice).collect() }
 }
 
 #[cfg(test)]
@@ -387,6 +397,8 @@ mod tests {
     fn pauses_are_bridged_and_speakers_numbered_by_appearance() {
         let turns = vec![turn(0.0, 1.0, 4), turn(1.3, 2.0, 4), turn(2.0, 3.0, 1), turn(4.0, 5.0, 4)];
         let expected = [turn(0.0, 2.0, 0), turn(2.0, 3.0, 1), turn(4.0, 5.0, 0)];
-        assert_eq!(number_by_appearance(join_over_pauses(turns)), expected);
+        let means = Array2::from_shape_fn((8, 2), |(row, column)| (row * 2 + column) as f32);
+        let found = number_by_appearance(join_over_pauses(turns), &Clustering { labels: vec![], means });
+        assert_eq!(found.turns, expected);
     }
 }

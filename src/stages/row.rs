@@ -12,6 +12,7 @@ use crate::{
     language::Language,
     models::whisper::Tokenizer,
     ops::logits::{argmax, log_sum_exp},
+    transcript::Token,
 };
 
 /// When a decoding is not believed (openai/whisper, `transcribe.py`).
@@ -100,6 +101,11 @@ impl Decoding {
     /// Whether the text goes in circles.
     pub fn repeats(&self, gates: &Gates) -> bool {
         self.cycle.is_some() || gates.compression_ratio.is_some_and(|limit| self.compression_ratio > limit)
+    }
+
+    /// The tokens, each with its log-probability.
+    pub fn written(&self) -> Vec<Token> {
+        self.tokens.iter().zip(&self.logprobs).map(|(&id, &logprob)| Token { id, logprob }).collect()
     }
 
     /// Sum of the log-probabilities: how likely the whole text is.

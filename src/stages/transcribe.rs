@@ -21,7 +21,7 @@ use crate::{
     },
     progress::{StageName, Watch},
     span::Span,
-    transcript::{Utterance, Word},
+    transcript::{Token, Utterance, Word},
 };
 
 /// How speech is turned into text.
@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
                 self.warnings.push((row.chunk, format!("{:.2}-{:.2} s: {what}", span.start, span.end)));
             }
             let span = extent(&words).unwrap_or_else(|| speech(chunk));
-            vec![utterance(decoding, row.language, span, decoding.text.clone(), decoding.tokens.clone(), words)]
+            vec![utterance(decoding, row.language, span, decoding.text.clone(), decoding.written(), words)]
         } else {
             timed_pieces(&self.transcriber.tokenizer, decoding, chunk)?
                 .into_iter()
@@ -409,7 +409,7 @@ fn utterance(
     language: Language,
     span: Span,
     text: String,
-    tokens: Vec<u32>,
+    tokens: Vec<Token>,
     words: Vec<Word>,
 ) -> Utterance {
     Utterance {
@@ -450,29 +450,30 @@ fn speech(chunk: &Chunk) -> Span {
 }
 
 /// Cuts a text at the times that the model wrote; a text without times spans the chunk's speech.
-fn timed_pieces(tokenizer: &Tokenizer, decoding: &Decoding, chunk: &Chunk) -> Result<Vec<(Span, String, Vec<u32>)>> {
+fn timed_pieces(tokenizer: &Tokenizer, decoding: &Decoding, chunk: &Chunk) -> Result<Vec<(Span, String, Vec<Token>)>> {
     let first = tokenizer.first_timestamp();
     let seconds = |token: u32| chunk.offset + f64::from(token - first) * TIMESTAMP_STEP;
     let whole = speech(chunk);
     let mut pieces = Vec::new();
     let mut start = whole.start;
     let mut text = Vec::new();
-    let mut push = |span: Span, tokens: &mut Vec<u32>| -> Result<()> {
+    let mut push = |span: Span, tokens: &mut Vec<Token>| -> Result<()> {
         let tokens = std::mem::take(tokens);
-        let written = tokenizer.decode(&tokens)?.trim().to_owned();
+        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+        let written = tokenizer.decode(&ids)?.trim().to_owned();
         if !written.is_empty() {
             pieces.push((span.clamp(&chunk.span()), written, tokens));
         }
         Ok(())
     };
-    for &token in &decoding.tokens {
-        if token < first {
+    for token in decoding.written() {
+        if token.id < first {
             text.push(token);
         } else if text.is_empty() {
-            start = seconds(token);
+            start = seconds(token.id);
         } else {
-            push(Span::new(start, seconds(token)), &mut text)?;
-            start = seconds(token);
+            push(Span::new(start, seconds(token.id)), &mut text)?;
+            start = seconds(token.id);
         }
     }
     push(Span::new(start, whole.end), &mut text)?;
@@ -491,6 +492,7 @@ mod tests {
             span: Some(Span::new(start, end)),
             score: 1.0,
             speaker: None,
+            tokens: Vec::new(),
         };
         let words = [word(0.0, 0.4), word(0.4, 2.6), word(2.6, 4.4), word(4.4, 4.8), word(6.0, 8.0)];
         assert_eq!(stretched(&words), [Span::new(0.4, 4.4), Span::new(6.0, 8.0)]);

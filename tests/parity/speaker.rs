@@ -135,7 +135,7 @@ fn turns((sample, weights, detector): &Needs, options: DiarizeOptions) -> Vec<Tu
     let detector = Silero::load(&VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)).expect("the weights fit");
     let (audio, watch) = (recording(sample), Watch::silent());
     let speech = detect(&detector, &audio, &speech_options(), &watch).expect("speech").spans;
-    diarize(&embedder(weights.clone()), &Device::Cpu, &audio, &speech, &options, &watch).expect("turns")
+    diarize(&embedder(weights.clone()), &Device::Cpu, &audio, &speech, &options, &watch).expect("turns").turns
 }
 
 /// The reference turns: start, end, name.
