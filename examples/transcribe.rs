@@ -7,7 +7,7 @@ use clap::Parser;
 use palabra::{
     audio::decode::{Limits, decode_file},
     device::{Compute, DeviceChoice},
-    engine::{Models, Options, Pipeline},
+    engine::{Engine, EngineOptions, Options},
     progress::Watch,
     weights::{Store, StoreOptions},
 };
@@ -29,7 +29,8 @@ fn main() -> anyhow::Result<()> {
     let watch = Watch::silent();
     let compute = Compute::open(arguments.device.parse::<DeviceChoice>()?)?;
     let store = Store::open(&StoreOptions::default())?;
-    let pipeline = Pipeline::new(Models::load(&store, &arguments.model, false, &compute, &watch)?, 0.0);
+    let options = EngineOptions { repositories: true, folders: true, ..EngineOptions::default() };
+    let pipeline = Engine::new(store, compute, options).pipeline(&arguments.model, None, &watch)?;
 
     let decoded = decode_file(&arguments.file, &Limits::default(), &watch)?;
     let transcript = pipeline.transcribe(decoded, 0.0, &Options::default(), &watch)?;

@@ -31,7 +31,7 @@
 //!
 //! # Use
 //!
-//! `examples/transcribe.rs` is the whole of it in a page: [`weights::Store`] fetches, [`engine::Models`] loads,
+//! `examples/transcribe.rs` is the whole of it in a page: [`weights::Store`] fetches, [`engine::Engine`] loads,
 //! [`engine::Pipeline`] transcribes.
 
 mod assemble;

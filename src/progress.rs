@@ -55,6 +55,7 @@ pub struct Watch<'a> {
     report: &'a (dyn Fn(Progress) + Sync),
     cancelled: &'a AtomicBool,
     deadline: Option<Instant>,
+    stopped: Option<&'a AtomicBool>,
 }
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -62,7 +63,7 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 impl<'a> Watch<'a> {
     /// Reports to `report`; the run ends with [`Error::Cancelled`] soon after `cancelled` becomes true.
     pub fn new(report: &'a (dyn Fn(Progress) + Sync), cancelled: &'a AtomicBool) -> Self {
-        Self { report, cancelled, deadline: None }
+        Self { report, cancelled, deadline: None, stopped: None }
     }
 
     /// The run also ends, with [`Error::Deadline`], soon after `deadline`.
@@ -70,9 +71,14 @@ impl<'a> Watch<'a> {
         Self { deadline: Some(deadline), ..self }
     }
 
+    /// The run also ends once `stopped` becomes true: for a part of a run, when another part has failed.
+    pub fn or_when(self, stopped: &'a AtomicBool) -> Self {
+        Self { stopped: Some(stopped), ..self }
+    }
+
     /// Reports nothing and is never cancelled.
     pub fn silent() -> Watch<'static> {
-        Watch { report: &|_| {}, cancelled: &NEVER, deadline: None }
+        Watch { report: &|_| {}, cancelled: &NEVER, deadline: None, stopped: None }
     }
 
     /// Tells where `stage` is.
@@ -89,7 +95,8 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// [`Error::Cancelled`] once the caller has cancelled, [`Error::Deadline`] once the deadline has passed.
     pub fn check(&self) -> Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        let stopped = self.stopped.is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if stopped || self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {

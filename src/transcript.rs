@@ -45,7 +45,7 @@ pub struct Word {
     pub score: f32,
     /// Who says it; set by [`Transcript::assemble`].
     pub speaker: Option<Speaker>,
-    /// The tokens that it is written with; empty where the text was given.
+    /// The tokens that it is written with.
     pub tokens: Vec<Token>,
 }
 

@@ -108,7 +108,7 @@ pub struct TranscribeArguments {
     threads: Option<usize>,
     /// Chunks that are written side by side
     #[arg(short, long, value_name = "N", default_value_t = 16, help_heading = "Machine")]
-    batch_size: usize,
+    pub batch_size: usize,
 }
 
 const NOTES: &str = "\
@@ -176,6 +176,7 @@ impl TranscribeArguments {
                 max_speakers: self.max_speakers,
                 num_speakers: self.num_speakers,
             }),
+            text_without_speakers: false,
         };
         options.validate()?;
         Ok(options)

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -12,7 +12,7 @@ use palabra::{
     Error,
     audio::decode::{Limits, check_file, decode_file},
     device::{Compute, DeviceChoice},
-    engine::{Models, Options, Pipeline},
+    engine::{Engine, EngineOptions, Keep, Options, Pipeline},
     formats,
     progress::Watch,
     transcript::Transcript,
@@ -55,25 +55,41 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
         return Ok(conclude(&refused, files.len(), global));
     }
 
-    let pipeline = load(arguments, global, &store, &compute, &cancelled)?;
-    pipeline.models().transcriber.check(&options.transcribe)?;
+    let pipeline = load(arguments, global, store, compute, &cancelled)?;
+    pipeline.check(&options)?;
     Session { pipeline, options, output, global, cancelled: &cancelled }.run(&files)
 }
 
 fn load(
     arguments: &TranscribeArguments,
     global: &Global,
-    store: &Store,
-    compute: &Compute,
+    store: Store,
+    compute: Compute,
     cancelled: &AtomicBool,
-) -> anyhow::Result<Pipeline> {
+) -> anyhow::Result<Arc<Pipeline>> {
     let started = Instant::now();
     let bars = Bars::new(!global.quiet && !global.json_log);
     let show = |progress| bars.show(progress);
-    let models = Models::load(store, &arguments.model, arguments.diarize, compute, &Watch::new(&show, cancelled))?;
-    let seconds = started.elapsed().as_secs_f64();
-    tracing::info!(model = arguments.model, seconds, "models loaded");
-    Ok(Pipeline::new(models, seconds))
+    let watch = Watch::new(&show, cancelled);
+    let engine = Engine::new(
+        store,
+        compute,
+        EngineOptions {
+            batch_size: arguments.batch_size,
+            // Nobody else is there.
+            spare: 0,
+            keep: Keep { models: None, ..Keep::default() },
+            repositories: true,
+            folders: true,
+            ..EngineOptions::default()
+        },
+    );
+    let pipeline = engine.pipeline(&arguments.model, None, &watch)?;
+    if arguments.diarize {
+        engine.warm_speakers(&watch)?;
+    }
+    tracing::info!(model = arguments.model, seconds = started.elapsed().as_secs_f64(), "models loaded");
+    Ok(pipeline)
 }
 
 /// The files that could not be transcribed, and why.
@@ -96,7 +112,7 @@ fn conclude(failures: &Failures, files: usize, global: &Global) -> ExitCode {
 
 /// What all files of one call share.
 struct Session<'a> {
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     options: Options,
     output: Output,
     global: &'a Global,

@@ -1,4 +1,4 @@
-//! From names in the manifest to networks in memory.
+//! From folders of plain files to networks in memory.
 
 use std::path::Path;
 
@@ -14,39 +14,8 @@ use crate::{
         speaker::{Config as SpeakerConfig, SpeakerEmbedder},
         whisper::{Config, GenerationConfig, Tokenizer, Whisper},
     },
-    progress::{StageName, Watch},
     stages::transcribe::Transcriber,
-    weights::Store,
 };
-
-/// The networks of a pipeline.
-pub struct Models {
-    /// Writes text.
-    pub transcriber: Transcriber,
-    /// Finds speech.
-    pub voice: Silero,
-    /// Tells voices apart; only when speakers are wanted.
-    pub speaker: Option<SpeakerEmbedder>,
-}
-
-impl Models {
-    /// Fetches and loads the transcriber `model` (a name of the manifest, a hub repository or a folder), the voice
-    /// detector, and the speaker embedder when `speakers` are wanted.
-    ///
-    /// # Errors
-    /// [`Error::Weights`] when a model cannot be had or read, [`Error::Machine`] when disk or device refuse.
-    pub fn load(store: &Store, model: &str, speakers: bool, compute: &Compute, watch: &Watch) -> Result<Self> {
-        let steps = if speakers { 3.0 } else { 2.0 };
-        watch.step(StageName::Load, 0.0, steps)?;
-        let transcriber = transcriber(&store.resolve_transcriber(model, watch)?, compute)?;
-        watch.step(StageName::Load, 1.0, steps)?;
-        let voice = voice(&store.fetch("silero-vad", watch)?)?;
-        watch.step(StageName::Load, 2.0, steps)?;
-        let speaker = speakers.then(|| embedder(&store.fetch("campplus", watch)?, compute)).transpose()?;
-        watch.step(StageName::Load, steps, steps)?;
-        Ok(Self { transcriber, voice, speaker })
-    }
-}
 
 /// Loads a Whisper checkpoint from a folder with `model.safetensors`, `config.json`, `tokenizer.json` and, where there is
 /// one, `generation_config.json`.

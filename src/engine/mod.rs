@@ -1,13 +1,28 @@
-//! The story of one request: models loaded once, stages run in turn, a bounded number of requests at a time.
+//! The story of one request, and of many at once: models loaded once, stages that batch across requests, a bounded number
+//! of requests at a time.
+//!
+//! ```text
+//! Engine -- Admission: who may come in
+//!        -- Shelf: which models are in memory -> Pipeline: one request in five lines
+//!                                                  |-- Hearing: voice detection, speakers
+//!                                                  +-- Recording -> Batcher<Writer>: the transcriber's thread
+//! ```
 
 mod admission;
+mod batcher;
+mod given;
+mod hearing;
 mod load;
 mod metrics;
 mod pipeline;
+mod queue;
+mod recording;
 mod service;
+mod shelf;
 
 pub use admission::{Admission, Capacity, Permit};
-pub use load::{Models, embedder, transcriber, voice};
+pub use given::GivenText;
+pub use load::{embedder, transcriber, voice};
 pub use metrics::Metrics;
-pub use pipeline::{Align, GivenText, Options, Pipeline};
+pub use pipeline::{Align, NO_SPEAKERS, Options, Pipeline};
 pub use service::{Engine, EngineOptions, Keep, ModelState, ModelStatus};

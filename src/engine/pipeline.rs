@@ -1,21 +1,35 @@
 //! One request from audio to transcript.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::ScopedJoinHandle,
+    time::Instant,
+};
 
-use super::load::Models;
+use super::{
+    batcher::Batcher,
+    given::{self, GivenText},
+    hearing::Hearing,
+    metrics::Metrics,
+    recording::{Recording, Transcription},
+};
 use crate::{
-    audio::{Audio, decode::Decoded},
+    audio::{Chunk, decode::Decoded},
     error::{Error, Result},
     language::Language,
     progress::Watch,
-    span::Span,
     stages::{
         chunk::{self, ChunkOptions},
-        diarize::{self, Diarization, DiarizeOptions},
-        transcribe::{TranscribeOptions, Transcription},
-        vad::{self, VadOptions},
+        diarize::{Diarization, DiarizeOptions},
+        script::Script,
+        transcribe::{TranscribeOptions, Transcriber},
+        vad::{Detection, VadOptions},
+        write::Writer,
     },
-    transcript::{Segment, Timings, Transcript},
+    transcript::{Segment, Timings, Transcript, Turn, Utterance},
 };
 
 /// How words get their times.
@@ -43,7 +57,13 @@ pub struct Options {
     pub align: Align,
     /// Speakers, when wanted.
     pub diarize: Option<DiarizeOptions>,
+    /// Whether a text without its speakers is better than none: what keeps speakers from being told apart then is a
+    /// warning that begins with [`NO_SPEAKERS`].
+    pub text_without_speakers: bool,
 }
+
+/// How the warning begins that stands for speakers that could not be told apart.
+pub const NO_SPEAKERS: &str = "speakers could not be told apart";
 
 impl Options {
     /// Checks everything that can be checked without a model.
@@ -56,38 +76,60 @@ impl Options {
         self.transcribe.validate()?;
         self.diarize.as_ref().map_or(Ok(()), |wanted| wanted.bounds().map(|_| ()))
     }
+
+    /// What the transcriber is asked for.
+    fn wanted(&self) -> TranscribeOptions {
+        let word_times = self.align != Align::Off;
+        TranscribeOptions { word_times, timestamps: !word_times, ..self.transcribe.clone() }
+    }
 }
 
-/// A text whose words want times.
-#[derive(Debug, Clone, PartialEq)]
-pub enum GivenText {
-    /// What is said in the whole recording.
-    Whole(String),
-    /// What is said when: in order of time.
-    Pieces(Vec<(Span, String)>),
-}
-
-/// Models that are ready, and the stages in order.
+/// A transcriber that is ready, and the stages in order. Requests that use it at the same time share its batches.
 pub struct Pipeline {
-    models: Models,
+    transcriber: Arc<Transcriber>,
+    writer: Batcher<Writer>,
+    hearing: Arc<Hearing>,
+    metrics: Metrics,
+    /// What loading took, for the timings of the request that waited for it.
     load_seconds: f64,
+    told_load: AtomicBool,
 }
 
 impl Pipeline {
-    /// Wraps loaded models; `load_seconds` is what loading took, for the timings.
-    pub fn new(models: Models, load_seconds: f64) -> Self {
-        Self { models, load_seconds }
+    /// Starts the batches of a loaded transcriber: at most `batch_size` chunks of one request are written side by side,
+    /// and `spare` more of others.
+    pub(super) fn start(
+        transcriber: Transcriber,
+        hearing: Arc<Hearing>,
+        metrics: &Metrics,
+        (batch_size, spare): (usize, usize),
+        load_seconds: f64,
+    ) -> Result<Self> {
+        let transcriber = Arc::new(transcriber);
+        let writer = Batcher::start(Writer::new(transcriber.clone(), batch_size + spare), metrics)?;
+        let metrics = metrics.clone();
+        Ok(Self { transcriber, writer, hearing, metrics, load_seconds, told_load: AtomicBool::new(false) })
     }
 
-    /// The models.
-    pub fn models(&self) -> &Models {
-        &self.models
+    /// The transcriber.
+    pub fn transcriber(&self) -> &Transcriber {
+        &self.transcriber
+    }
+
+    /// Refuses options that cannot be, or that this checkpoint cannot serve.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the option and the remedy.
+    pub fn check(&self, options: &Options) -> Result<()> {
+        options.validate()?;
+        self.transcriber.check(&options.transcribe)
     }
 
     /// Transcribes decoded audio. `decode_seconds` is what decoding took, for the timings.
     ///
     /// # Errors
-    /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], or a failed tensor operation.
+    /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor
+    /// operation.
     pub fn transcribe(
         &self,
         decoded: Decoded,
@@ -95,34 +137,11 @@ impl Pipeline {
         options: &Options,
         watch: &Watch,
     ) -> Result<Transcript> {
-        options.validate()?;
-        let mut clock = Clock { timings: vec![("load", self.load_seconds), ("decode", decode_seconds)] };
-        let audio = decoded.audio;
-
-        let speech = clock.time("vad", || vad::detect(&self.models.voice, &audio, &options.vad, watch))?;
-        let chunks = chunk::chunks(&audio, &speech, &options.chunk)?;
-        let word_times = options.align != Align::Off;
-        let wanted = TranscribeOptions { word_times, timestamps: !word_times, ..options.transcribe.clone() };
-        let said = clock.time("transcribe", || self.models.transcriber.transcribe(&chunks, &wanted, watch))?;
-        clock.split("transcribe", "align", said.align_time.as_secs_f64());
-        let spoken = clock.time("diarize", || self.diarize(&audio, &speech.probabilities, options, watch))?;
-
-        let Transcription { utterances, language, language_probability, warnings, .. } = said;
-        let mut transcript = Transcript::assemble(utterances, spoken.turns);
-        transcript.voices = spoken.voices;
-        transcript.language = language;
-        transcript.language_probability = language_probability;
-        transcript.duration = audio.duration();
-        transcript.warnings = decoded.warnings;
-        if speech.spans.is_empty() {
-            transcript.warnings.push("no speech was found in the recording".into());
-        }
-        transcript.warnings.extend(warnings);
-        transcript.timings = clock.finish();
-        Ok(transcript)
+        self.transcribe_live(decoded, decode_seconds, options, watch, &mut |_| {})
     }
 
-    /// As [`Pipeline::transcribe`]; `listener` hears the segments, in order of time, as soon as they are known.
+    /// As [`Pipeline::transcribe`]; `listener` hears the segments, in order of time, as soon as they are known. With
+    /// speakers that is when all of the recording has been listened to, while the text is still being written.
     ///
     /// # Errors
     /// As [`Pipeline::transcribe`].
@@ -134,65 +153,213 @@ impl Pipeline {
         watch: &Watch,
         listener: &mut dyn FnMut(Vec<Segment>),
     ) -> Result<Transcript> {
-        let transcript = self.transcribe(decoded, decode_seconds, options, watch)?;
-        listener(transcript.segments.clone());
+        let outcome = self.run(decoded, decode_seconds, options, watch, listener);
+        match &outcome {
+            Ok(transcript) => self.metrics.transcribed(transcript),
+            Err(Error::Cancelled | Error::Deadline(_)) => self.metrics.cancelled(),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    fn run(
+        &self,
+        decoded: Decoded,
+        decode_seconds: f64,
+        options: &Options,
+        watch: &Watch,
+        listener: &mut dyn FnMut(Vec<Segment>),
+    ) -> Result<Transcript> {
+        options.validate()?;
+        let script = Script::new(&self.transcriber, &options.wanted())?;
+        let mut clock = Clock::new(self.load_time(), decode_seconds);
+        let audio = decoded.audio;
+
+        let speech = clock.time("vad", || self.hearing.detect(&audio, &options.vad, watch))?;
+        let chunks = chunk::chunks(&audio, &speech, &options.chunk)?;
+        let stopped = AtomicBool::new(false);
+        let (told, spoken) = std::thread::scope(|scope| {
+            let listening = options.diarize.as_ref().map(|wanted| {
+                let (audio, speech, stopped) = (&audio, &speech, &stopped);
+                scope.spawn(move || self.listen(audio, speech, wanted, &watch.or_when(stopped)))
+            });
+            let mut teller =
+                Teller { listening, turns: None, waiting: Vec::new(), told: Vec::new(), options, listener };
+            let recording = Recording::new(&self.transcriber, &self.writer, script, &chunks, watch);
+            let said =
+                clock.time("transcribe", || recording.write(&self.metrics, &mut |utterances| teller.hear(utterances)));
+            // What is still listening would keep this scope open.
+            stopped.store(said.is_err(), Ordering::Relaxed);
+            Ok::<_, Error>((said?, teller.finish()?))
+        })?;
+        let Transcription { language, probability, warnings, align_time, waited } = told;
+        clock.split("transcribe", "queue", waited.as_secs_f64());
+        clock.split("transcribe", "align", align_time.as_secs_f64());
+        let (utterances, diarization, without_speakers) = spoken;
+        if options.diarize.is_some() {
+            clock.timings.push(("diarize", diarization.seconds));
+        }
+
+        let mut transcript = Transcript::assemble(utterances, diarization.found.turns);
+        transcript.voices = diarization.found.voices;
+        transcript.language = language;
+        transcript.language_probability = probability;
+        transcript.duration = audio.duration();
+        transcript.warnings = decoded.warnings;
+        if speech.spans.is_empty() {
+            transcript.warnings.push("no speech was found in the recording".into());
+        }
+        transcript.warnings.extend(warnings);
+        transcript.warnings.extend(without_speakers);
+        transcript.timings = clock.finish();
         Ok(transcript)
     }
 
-    /// Refuses options that cannot be, or that this checkpoint cannot serve.
-    ///
-    /// # Errors
-    /// [`Error::Request`] naming the option and the remedy.
-    pub fn check(&self, options: &Options) -> Result<()> {
-        options.validate()?;
-        self.models.transcriber.check(&options.transcribe)
+    /// Who speaks when, and how long it took to know.
+    fn listen(
+        &self,
+        audio: &crate::audio::Audio,
+        speech: &Detection,
+        wanted: &DiarizeOptions,
+        watch: &Watch,
+    ) -> Result<Listened> {
+        let started = Instant::now();
+        let found = self.hearing.diarize(audio, &speech.probabilities, wanted, watch)?;
+        Ok(Listened { found, seconds: started.elapsed().as_secs_f64() })
     }
 
     /// The language of a recording, likeliest first, with probabilities; empty where nothing is said.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], or a failed tensor operation.
-    pub fn detect_language(&self, _decoded: Decoded, _watch: &Watch) -> Result<Vec<(Language, f32)>> {
-        Err(Error::Bug("not yet".into()))
+    /// [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor operation.
+    pub fn detect_language(&self, decoded: Decoded, watch: &Watch) -> Result<Vec<(Language, f32)>> {
+        let chunks = self.chunks(&decoded, &Options::default(), watch)?;
+        if !self.transcriber.tokenizer().is_multilingual() {
+            return Ok(if chunks.is_empty() { Vec::new() } else { vec![(Language::ENGLISH, 1.0)] });
+        }
+        let script = Script::new(&self.transcriber, &TranscribeOptions::default())?;
+        let mut recording = Recording::new(&self.transcriber, &self.writer, script, &chunks, watch);
+        Ok(recording.languages()?.map(|heard| heard.ranked()).unwrap_or_default())
     }
 
-    /// Times the words of a given text. The result has the segments that were given, or sentences.
+    /// Times the words of a given text. The result has the segments that were given, or sentences; a word that is not
+    /// heard anywhere has no time, and a warning says so.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text that cannot be placed, [`Error::Cancelled`], or a failed tensor operation.
+    /// [`Error::Request`] for a text that cannot be placed, [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor
+    /// operation.
     pub fn align(
         &self,
-        _decoded: Decoded,
-        _decode_seconds: f64,
-        _text: &GivenText,
-        _options: &Options,
-        _watch: &Watch,
+        decoded: Decoded,
+        decode_seconds: f64,
+        text: &GivenText,
+        options: &Options,
+        watch: &Watch,
     ) -> Result<Transcript> {
-        Err(Error::Bug("not yet".into()))
+        let mut clock = Clock::new(self.load_time(), decode_seconds);
+        let chunks = clock.time("vad", || self.chunks(&decoded, options, watch))?;
+        let script = Script::new(&self.transcriber, &options.wanted())?;
+        let aligner = given::Aligner {
+            transcriber: &self.transcriber,
+            writer: &self.writer,
+            metrics: &self.metrics,
+            script,
+            watch,
+        };
+        let mut transcript = clock.time("align", || aligner.align(&decoded.audio, &chunks, text))?;
+        transcript.duration = decoded.audio.duration();
+        let own = std::mem::replace(&mut transcript.warnings, decoded.warnings);
+        transcript.warnings.extend(own);
+        transcript.timings = clock.finish();
+        Ok(transcript)
     }
 
     /// The bytes that a token of the vocabulary writes: UTF-8, of which a token may hold a part of a character.
-    pub fn token_bytes(&self, _id: u32) -> Vec<u8> {
-        Vec::new()
+    pub fn token_bytes(&self, id: u32) -> Vec<u8> {
+        self.transcriber.tokenizer().token_bytes(id)
     }
 
-    fn diarize(&self, audio: &Audio, probabilities: &[f32], options: &Options, watch: &Watch) -> Result<Diarization> {
-        let Some(wanted) = &options.diarize else { return Ok(Diarization::default()) };
-        let Some(embedder) = &self.models.speaker else {
-            return Err(Error::Bug("speakers were asked for without a speaker model".into()));
-        };
-        let speech = vad::speech_spans(probabilities, audio.samples().len(), &diarize::speech_options());
-        let device = &self.models.transcriber.compute().device;
-        diarize::diarize(embedder, device, audio, &speech, wanted, watch)
+    fn chunks(&self, decoded: &Decoded, options: &Options, watch: &Watch) -> Result<Vec<Chunk>> {
+        let speech = self.hearing.detect(&decoded.audio, &options.vad, watch)?;
+        chunk::chunks(&decoded.audio, &speech, &options.chunk)
+    }
+
+    /// What loading took, told once.
+    fn load_time(&self) -> f64 {
+        if self.told_load.swap(true, Ordering::Relaxed) { 0.0 } else { self.load_seconds }
     }
 }
 
-/// Seconds per stage.
+/// Who speaks when.
+#[derive(Default)]
+struct Listened {
+    found: Diarization,
+    seconds: f64,
+}
+
+/// Tells segments as soon as both their text and, where they are wanted, their speakers are known.
+struct Teller<'scope, 'a> {
+    listening: Option<ScopedJoinHandle<'scope, Result<Listened>>>,
+    turns: Option<(Listened, Option<String>)>,
+    /// Utterances whose speakers are not known yet.
+    waiting: Vec<Utterance>,
+    told: Vec<Utterance>,
+    options: &'a Options,
+    listener: &'a mut dyn FnMut(Vec<Segment>),
+}
+
+impl Teller<'_, '_> {
+    fn hear(&mut self, utterances: Vec<Utterance>) -> Result<()> {
+        self.waiting.extend(utterances);
+        if self.listening.as_ref().is_none_or(ScopedJoinHandle::is_finished) {
+            self.tell()?;
+        }
+        Ok(())
+    }
+
+    /// Tells what waits; where speakers are still listened to, waits for them.
+    fn tell(&mut self) -> Result<()> {
+        if let Some(listening) = self.listening.take() {
+            let listened =
+                listening.join().unwrap_or_else(|_| Err(Error::Bug("telling speakers apart panicked".into())));
+            self.turns = Some(match listened {
+                Ok(listened) => (listened, None),
+                Err(error @ (Error::Cancelled | Error::Deadline(_))) => return Err(error),
+                Err(error) if self.options.text_without_speakers => {
+                    (Listened::default(), Some(format!("{NO_SPEAKERS}: {error}")))
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        let turns: &[Turn] = self.turns.as_ref().map_or(&[], |(listened, _)| &listened.found.turns);
+        for utterance in std::mem::take(&mut self.waiting) {
+            (self.listener)(Segment::of(utterance.clone(), turns));
+            self.told.push(utterance);
+        }
+        Ok(())
+    }
+
+    /// Everything that was said, who said it, and a warning where that is not known.
+    fn finish(mut self) -> Result<(Vec<Utterance>, Listened, Option<String>)> {
+        self.tell()?;
+        let (listened, warning) = self.turns.unwrap_or_default();
+        Ok((self.told, listened, warning))
+    }
+}
+
+/// Seconds per stage. Stages that run side by side each count in full; the total is what the caller has waited for.
 struct Clock {
     timings: Vec<(&'static str, f64)>,
+    before: f64,
+    started: Instant,
 }
 
 impl Clock {
+    /// A clock that knows what loading and decoding took.
+    fn new(load: f64, decode: f64) -> Self {
+        Self { timings: vec![("load", load), ("decode", decode)], before: load + decode, started: Instant::now() }
+    }
+
     fn time<T>(&mut self, stage: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let started = Instant::now();
         let result = work()?;
@@ -200,17 +367,16 @@ impl Clock {
         Ok(result)
     }
 
-    /// Moves `seconds` of the stage `from` into a stage of their own after it.
+    /// Moves `seconds` of the stage `from` into a stage of their own beside it.
     fn split(&mut self, from: &str, into: &'static str, seconds: f64) {
         if let Some(place) = self.timings.iter().position(|(stage, _)| *stage == from) {
-            self.timings[place].1 -= seconds;
-            self.timings.insert(place + 1, (into, seconds));
+            self.timings[place].1 = (self.timings[place].1 - seconds).max(0.0);
+            self.timings.insert(place + usize::from(into != "queue"), (into, seconds));
         }
     }
 
     fn finish(mut self) -> Timings {
-        let total = self.timings.iter().map(|(_, seconds)| seconds).sum();
-        self.timings.push(("total", total));
+        self.timings.push(("total", self.before + self.started.elapsed().as_secs_f64()));
         Timings(self.timings)
     }
 }

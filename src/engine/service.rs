@@ -1,25 +1,30 @@
 //! The engine of a service: models that come when they are asked for and leave when nobody does.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    path::Path,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
 use super::{
     admission::{Admission, Capacity},
-    load::Models,
+    hearing::Hearing,
+    load,
     metrics::Metrics,
     pipeline::Pipeline,
+    shelf::Shelf,
 };
 use crate::{
     audio::{Audio, decode::Decoded},
     device::Compute,
     error::{Error, Result},
-    progress::Watch,
-    stages::diarize::DiarizeOptions,
-    transcript::Transcript,
-    weights::Store,
+    progress::{StageName, Watch},
+    stages::{diarize::DiarizeOptions, vad::VadOptions},
+    transcript::{Timings, Transcript},
+    weights::{Role, Store},
 };
 
 /// How long models stay in memory.
@@ -44,19 +49,33 @@ impl Default for Keep {
 /// How an engine works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
-    /// Chunks that are written side by side.
+    /// Chunks of one request that are written side by side at most.
     pub batch_size: usize,
+    /// Chunks of other requests that are written beside them.
+    pub spare: usize,
     /// How much may be inside at once.
     pub capacity: Capacity,
     /// How long models stay.
     pub keep: Keep,
     /// Whether any Whisper repository of the hub may be asked for, besides the models that have a name.
     pub repositories: bool,
+    /// Whether folders on disk may be asked for.
+    pub folders: bool,
+    /// What else may be asked for, by exactly these names: repositories and folders that the operator has named.
+    pub allowed: Vec<String>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { batch_size: 16, capacity: Capacity::default(), keep: Keep::default(), repositories: false }
+        Self {
+            batch_size: 16,
+            spare: 4,
+            capacity: Capacity::default(),
+            keep: Keep::default(),
+            repositories: false,
+            folders: false,
+            allowed: Vec::new(),
+        }
     }
 }
 
@@ -92,15 +111,33 @@ struct Inner {
     options: EngineOptions,
     admission: Arc<Admission>,
     metrics: Metrics,
-    pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    hearing: Arc<Hearing>,
+    pipelines: Shelf<Pipeline>,
+    /// Makes what is remembered of a caller's token useless to anybody else.
+    salt: [u8; 32],
 }
+
+/// How often idle models are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// An engine that has loaded nothing yet.
     pub fn new(store: Store, compute: Compute, options: EngineOptions) -> Self {
-        let admission = Admission::new(options.capacity);
-        let pipelines = Mutex::default();
-        Self(Arc::new(Inner { store, compute, options, admission, metrics: Metrics::default(), pipelines }))
+        let metrics = Metrics::default();
+        let inner = Arc::new(Inner {
+            admission: Admission::new(options.capacity),
+            hearing: Arc::new(Hearing::new(store.clone(), compute.clone(), metrics.clone())),
+            pipelines: Shelf::default(),
+            salt: rand::random(),
+            store,
+            compute,
+            options,
+            metrics,
+        });
+        if inner.options.keep.idle.is_some() {
+            sweep(Arc::downgrade(&inner));
+        }
+        Self(inner)
     }
 
     /// Where it computes.
@@ -128,30 +165,70 @@ impl Engine {
         &self.0.metrics
     }
 
-    /// Every model that has a name and can transcribe, and every other one in memory.
+    /// Every transcriber that has a name, and every other one that the operator allows or that is in memory. What callers
+    /// fetched with tokens of their own is nobody else's business and is not among them.
     pub fn models(&self) -> Vec<ModelStatus> {
-        let warm = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = |name: &str| if warm.contains_key(name) { ModelState::Warm } else { ModelState::Cold };
-        let names = self.0.store.manifest().models.iter().filter(|m| m.role == crate::weights::Role::Transcriber);
-        names.map(|m| ModelStatus { name: m.name.clone(), state: state(&m.name), pinned: false }).collect()
+        let (warm, loading) = self.0.pipelines.names();
+        let named = self.0.store.manifest().models.iter().filter(|model| model.role == Role::Transcriber);
+        let mut names: Vec<String> = named.map(|model| model.name.clone()).collect();
+        let others = self.0.options.allowed.iter().map(|name| self.name(name)).chain(warm.iter().cloned());
+        for name in others.chain(loading.iter().cloned()).filter(|name| !name.contains(PRIVATE)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let state = |name: &String| match (warm.contains(name), loading.contains(name)) {
+            (true, _) => ModelState::Warm,
+            (false, true) => ModelState::Loading,
+            (false, false) => ModelState::Cold,
+        };
+        let pinned = |name: &String| self.0.options.keep.pinned.iter().any(|pinned| self.name(pinned) == *name);
+        names.into_iter().map(|name| ModelStatus { state: state(&name), pinned: pinned(&name), name }).collect()
     }
 
-    /// The pipeline around a transcriber, which is loaded when it is not in memory; two callers load it once. With a
-    /// `hub_token` a hub repository is fetched with it, for this call alone.
+    /// The name under which a model is kept: aliases and the repositories of named models become the name.
+    pub fn name(&self, model: &str) -> String {
+        let manifest = self.0.store.manifest();
+        let known = manifest.find(model).or_else(|| manifest.find_repository(model));
+        known.map_or_else(|| model.to_owned(), |known| known.name.clone())
+    }
+
+    /// The pipeline around a transcriber, which is loaded when it is not in memory; two callers load it once, and others
+    /// go on meanwhile. What is fetched with a `hub_token` from a repository that has no name here is kept apart: only
+    /// callers with the same token use it, and nothing of it stays on disk.
     ///
     /// # Errors
     /// [`Error::Request`] for a model that is not known or not allowed, [`Error::Weights`] when it cannot be had,
-    /// [`Error::Cancelled`].
-    pub fn pipeline(&self, model: &str, _hub_token: Option<&str>, watch: &Watch) -> Result<Arc<Pipeline>> {
-        let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = pipelines.get(model) {
-            return Ok(pipeline.clone());
-        }
-        let started = Instant::now();
-        let models = Models::load(&self.0.store, model, true, &self.0.compute, watch)?;
-        let pipeline = Arc::new(Pipeline::new(models, started.elapsed().as_secs_f64()));
-        pipelines.insert(model.to_owned(), pipeline.clone());
+    /// [`Error::Cancelled`], [`Error::Deadline`].
+    pub fn pipeline(&self, model: &str, hub_token: Option<&str>, watch: &Watch) -> Result<Arc<Pipeline>> {
+        let name = self.name(model);
+        let named = self.0.store.manifest().find(&name).is_some();
+        self.check_allowed(&name, named)?;
+        let own = !named && !self.0.options.allowed.contains(&name) && !Path::new(&name).exists();
+        let key = match hub_token.filter(|_| own) {
+            Some(token) => format!("{name}{PRIVATE}{}", self.fingerprint(token)),
+            None => name.clone(),
+        };
+        let keep = self.keep();
+        let load = || {
+            let started = Instant::now();
+            let loaded = self.load(&name, hub_token, own, watch);
+            if !matches!(loaded, Err(Error::Cancelled | Error::Deadline(_))) {
+                self.0.metrics.loaded(loaded.is_ok(), started.elapsed());
+            }
+            loaded
+        };
+        let pipeline = self.0.pipelines.get(&key, &keep, watch, load)?;
+        self.0.metrics.warm(self.0.pipelines.names().0.len());
         Ok(pipeline)
+    }
+
+    /// Brings what tells speakers apart into memory.
+    ///
+    /// # Errors
+    /// As [`Engine::pipeline`].
+    pub fn warm_speakers(&self, watch: &Watch) -> Result<()> {
+        self.0.hearing.warm_speakers(watch)
     }
 
     /// Who speaks when, without words: the result has turns and voices and no segments.
@@ -160,19 +237,114 @@ impl Engine {
     /// As [`Engine::pipeline`]; [`Error::Request`] for numbers of speakers that cannot be.
     pub fn diarize(
         &self,
-        _decoded: Decoded,
-        _decode_seconds: f64,
-        _options: &DiarizeOptions,
-        _watch: &Watch,
+        decoded: Decoded,
+        decode_seconds: f64,
+        options: &DiarizeOptions,
+        watch: &Watch,
     ) -> Result<Transcript> {
-        Err(Error::Bug("not yet".into()))
+        options.bounds()?;
+        let started = Instant::now();
+        let speech = self.0.hearing.detect(&decoded.audio, &VadOptions::default(), watch)?;
+        let listened = Instant::now();
+        let found = self.0.hearing.diarize(&decoded.audio, &speech.probabilities, options, watch)?;
+        let mut transcript = Transcript::assemble(Vec::new(), found.turns);
+        transcript.voices = found.voices;
+        transcript.duration = decoded.audio.duration();
+        transcript.warnings = decoded.warnings;
+        let (vad, diarize) = ((listened - started).as_secs_f64(), listened.elapsed().as_secs_f64());
+        let total = decode_seconds + vad + diarize;
+        transcript.timings =
+            Timings(vec![("decode", decode_seconds), ("vad", vad), ("diarize", diarize), ("total", total)]);
+        Ok(transcript)
     }
 
     /// The voice of one speaker in `audio`: an embedding of length one, to be compared with [`Transcript::voices`].
     ///
     /// # Errors
-    /// [`Error::Request`] when there is too little speech.
-    pub fn voice(&self, _audio: &Audio, _watch: &Watch) -> Result<Vec<f32>> {
-        Err(Error::Bug("not yet".into()))
+    /// [`Error::Request`] when there is too little speech; otherwise as [`Engine::pipeline`].
+    pub fn voice(&self, audio: &Audio, watch: &Watch) -> Result<Vec<f32>> {
+        self.0.hearing.voice_of(audio, watch)
+    }
+
+    fn check_allowed(&self, name: &str, named: bool) -> Result<()> {
+        let options = &self.0.options;
+        if named || options.allowed.iter().any(|allowed| self.name(allowed) == name) {
+            return Ok(());
+        }
+        let folder = !Store::is_repository(name) || Path::new(name).exists();
+        if if folder { options.folders } else { options.repositories } {
+            return Ok(());
+        }
+        let shown: String = name.chars().filter(|letter| !letter.is_control()).take(80).collect();
+        let remedy = if folder { "" } else { ", or ask the operator to allow repositories of the hub" };
+        Err(Error::Request(format!(
+            "the model `{shown}` is not known here; use tiny, base, small, medium, large-v3 or another one of the list of models{remedy}"
+        )))
+    }
+
+    fn load(&self, name: &str, hub_token: Option<&str>, own: bool, watch: &Watch) -> Result<(Pipeline, u64)> {
+        watch.step(StageName::Load, 0.0, 2.0)?;
+        let started = Instant::now();
+        // The folder goes when the weights are in memory.
+        let private = hub_token.filter(|_| own).map(|_| private_folder()).transpose()?;
+        let store = match (hub_token, &private) {
+            (Some(token), Some(private)) => self.0.store.private(private.path(), token.to_owned())?,
+            (Some(token), None) => self.0.store.with_hub_token(token.to_owned()),
+            (None, _) => self.0.store.clone(),
+        };
+        let folder = store.resolve_transcriber(name, watch)?;
+        let bytes = std::fs::metadata(folder.join("model.safetensors")).map_or(0, |metadata| metadata.len());
+        let transcriber = load::transcriber(&folder, &self.0.compute)?;
+        watch.step(StageName::Load, 1.0, 2.0)?;
+        self.0.hearing.voice(watch)?;
+        watch.step(StageName::Load, 2.0, 2.0)?;
+        let options = &self.0.options;
+        let seconds = started.elapsed().as_secs_f64();
+        let places = (options.batch_size, options.spare);
+        let pipeline = Pipeline::start(transcriber, self.0.hearing.clone(), &self.0.metrics, places, seconds)?;
+        // What a caller fetched with a token of his own is not told to whoever reads the log.
+        tracing::info!(model = if private.is_some() { "(private)" } else { name }, seconds, "model loaded");
+        Ok((pipeline, bytes))
+    }
+
+    fn keep(&self) -> Keep {
+        self.0.keep()
+    }
+
+    /// What tells tokens apart without keeping them.
+    fn fingerprint(&self, token: &str) -> String {
+        let digest = Sha256::new().chain_update(self.0.salt).chain_update(token).finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn private_folder() -> Result<TempDir> {
+    tempfile::tempdir().map_err(|reason| Error::Machine(format!("no temporary folder can be made ({reason})")))
+}
+
+/// Stands between a model's name and the fingerprint of a token; no name holds it.
+const PRIVATE: &str = "\u{0}";
+
+impl Inner {
+    /// How long models stay, with names as they are kept.
+    fn keep(&self) -> Keep {
+        let manifest = self.store.manifest();
+        let name = |model: &String| manifest.find(model).map_or_else(|| model.clone(), |known| known.name.clone());
+        Keep { pinned: self.options.keep.pinned.iter().map(name).collect(), ..self.options.keep.clone() }
+    }
+}
+
+/// Lets idle models go from time to time, as long as the engine lives.
+fn sweep(engine: Weak<Inner>) {
+    let started = std::thread::Builder::new().name("idle models".into()).spawn(move || {
+        loop {
+            std::thread::sleep(SWEEP);
+            let Some(engine) = engine.upgrade() else { return };
+            engine.pipelines.sweep(&engine.keep());
+            engine.metrics.warm(engine.pipelines.names().0.len());
+        }
+    });
+    if let Err(reason) = started {
+        tracing::warn!(%reason, "idle models will not be unloaded");
     }
 }

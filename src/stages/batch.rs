@@ -1,4 +1,7 @@
-//! The decoding batch: slots that hear chunks, rows that write text, rows that leave and make room.
+//! The decoding batch: slots that hear chunks, rows that write text, rows that leave and make room. Rows of different
+//! requests share it; nothing of a row depends on the others.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -7,13 +10,11 @@ use super::{
     align::{self, Attention, Piece},
     language::Distribution,
     row::{Decoding, Row},
-    rules::Rules,
-    transcribe::{TranscribeOptions, Transcriber},
+    transcribe::Transcriber,
 };
 use crate::{
     audio::Chunk,
     error::{Error, Result},
-    language::Language,
     models::whisper::{KvCache, MEL_FRAMES, POSITIONS_PER_SECOND},
     ops::logits::log_sum_exp,
     transcript::{Token, Word},
@@ -22,41 +23,27 @@ use crate::{
 /// Chunks encoded in one call on the CPU, where more would only cost memory.
 const ENCODED_AT_ONCE_ON_CPU: usize = 2;
 
-/// Slots, their caches, and the prompt that all rows share.
-pub struct Batch<'a> {
-    transcriber: &'a Transcriber,
-    chunks: &'a [Chunk],
-    options: &'a TranscribeOptions,
-    rules: Rules,
+/// Names a chunk: its request, and its place in the request.
+pub type ChunkKey = (u64, usize);
+
+/// Slots and their caches.
+pub struct Batch {
+    transcriber: Arc<Transcriber>,
     cache: KvCache,
-    /// The chunk that each slot hears.
-    heard: Vec<Option<usize>>,
-    /// Text told before the transcript, as tokens after `<|startofprev|>`.
-    told: Vec<u32>,
+    /// The chunk that each slot hears, and when it began to.
+    heard: Vec<Option<(ChunkKey, u64)>>,
+    listened: u64,
 }
 
-impl<'a> Batch<'a> {
+impl Batch {
     /// A batch of `slots` empty slots.
     ///
     /// # Errors
-    /// When the caches do not fit the device, or the tokenizer refuses the prompt.
-    pub fn new(
-        transcriber: &'a Transcriber,
-        chunks: &'a [Chunk],
-        options: &'a TranscribeOptions,
-        slots: usize,
-    ) -> Result<Self> {
-        let tokenizer = transcriber.tokenizer();
+    /// When the caches do not fit the device.
+    pub fn new(transcriber: Arc<Transcriber>, slots: usize) -> Result<Self> {
         let compute = transcriber.compute();
-        Ok(Self {
-            rules: Rules::new(transcriber.generation(), tokenizer, options.timestamps),
-            cache: KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?,
-            heard: vec![None; slots],
-            told: told(transcriber, options)?,
-            transcriber,
-            chunks,
-            options,
-        })
+        let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?;
+        Ok(Self { cache, heard: vec![None; slots], listened: 0, transcriber })
     }
 
     /// How many rows fit.
@@ -64,34 +51,57 @@ impl<'a> Batch<'a> {
         self.heard.len()
     }
 
-    /// The free slot to use for `chunk`: one that hears it already, else the first.
-    pub fn choose_slot(&self, free: &mut Vec<usize>, chunk: usize) -> Option<usize> {
-        let place = free.iter().position(|&slot| self.heard[slot] == Some(chunk)).or((!free.is_empty()).then_some(0))?;
+    /// Makes room for `slots` rows; what the present ones hear and have written stays.
+    ///
+    /// # Errors
+    /// When the caches do not fit the device.
+    pub fn grow(&mut self, slots: usize) -> Result<()> {
+        if slots > self.slots() {
+            self.cache.grow(slots)?;
+            self.heard.resize(slots, None);
+        }
+        Ok(())
+    }
+
+    /// Takes the slot to use for `chunk` out of `free`: one that hears it already, else an unused one, else the one whose
+    /// chunk is oldest.
+    pub fn choose_slot(&self, free: &mut Vec<usize>, chunk: ChunkKey) -> Option<usize> {
+        let hears = |slot: usize| self.heard[slot].is_some_and(|(key, _)| key == chunk);
+        let age = |slot: usize| self.heard[slot].map_or(0, |(_, since)| since + 1);
+        let place = (0..free.len()).min_by_key(|&place| (!hears(free[place]), age(free[place])))?;
         Some(free.remove(place))
+    }
+
+    /// Chunks that one call of the encoder takes.
+    pub fn encoded_at_once(&self) -> usize {
+        if self.transcriber.compute().device.is_cpu() { ENCODED_AT_ONCE_ON_CPU } else { usize::MAX }
     }
 
     /// Encodes chunks into their slots, where these do not hear them already.
     ///
     /// # Errors
     /// When a tensor operation fails.
-    pub fn listen(&mut self, places: &[(usize, usize)]) -> Result<()> {
-        let new: Vec<(usize, usize)> =
-            places.iter().copied().filter(|&(slot, chunk)| self.heard[slot] != Some(chunk)).collect();
-        let compute = self.transcriber.compute();
-        let at_once = if compute.device.is_cpu() { ENCODED_AT_ONCE_ON_CPU } else { new.len().max(1) };
-        for group in new.chunks(at_once) {
-            let bins = self.transcriber.config().num_mel_bins;
+    pub fn listen(&mut self, places: &[(usize, ChunkKey, &Chunk)]) -> Result<()> {
+        let hears = |slot: usize, key: ChunkKey| self.heard[slot].is_some_and(|(heard, _)| heard == key);
+        let new: Vec<(usize, ChunkKey, &Chunk)> =
+            places.iter().copied().filter(|&(slot, key, _)| !hears(slot, key)).collect();
+        let transcriber = self.transcriber.clone();
+        let compute = transcriber.compute();
+        for group in new.chunks(self.encoded_at_once().min(new.len().max(1))) {
+            let bins = transcriber.config().num_mel_bins;
             let mel: Vec<f32> = group
                 .par_iter()
-                .flat_map_iter(|&(_, chunk)| self.transcriber.mel().compute(self.chunks[chunk].audio.samples()))
+                .flat_map_iter(|(_, _, chunk)| transcriber.mel().compute(chunk.audio.samples()))
                 .collect();
             let mel =
                 Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?.to_dtype(compute.dtype)?;
-            let features = self.transcriber.whisper().encode(&mel)?;
-            let slots: Vec<usize> = group.iter().map(|&(slot, _)| slot).collect();
-            self.transcriber.whisper().decoder.listen(&features, &slots, &mut self.cache)?;
-            for &(slot, chunk) in group {
-                self.heard[slot] = Some(chunk);
+            let features = transcriber.whisper().encode(&mel)?;
+            let slots: Vec<usize> = group.iter().map(|&(slot, ..)| slot).collect();
+            slots.iter().for_each(|&slot| self.heard[slot] = None);
+            transcriber.whisper().decoder.listen(&features, &slots, &mut self.cache)?;
+            for &(slot, key, _) in group {
+                self.heard[slot] = Some((key, self.listened));
+                self.listened += 1;
             }
         }
         Ok(())
@@ -102,11 +112,13 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// When a tensor operation fails.
     pub fn languages(&mut self, slots: &[usize]) -> Result<Vec<Distribution>> {
-        let tokenizer = self.transcriber.tokenizer();
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
         slots.iter().for_each(|&slot| self.cache.rewind(slot));
-        let start = vec![tokenizer.start(); slots.len()];
+        let start = vec![self.transcriber.tokenizer().start(); slots.len()];
         let logits = self.logits(&start, slots, 0)?;
-        let range = tokenizer.language_tokens();
+        let range = self.transcriber.tokenizer().language_tokens();
         let (first, last) = (range.start as usize, range.end as usize);
         Ok(logits.iter().map(|row| Distribution::from_logits(&row[first..last])).collect())
     }
@@ -116,22 +128,30 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// When a tensor operation fails.
     pub fn begin(&mut self, rows: &mut [&mut Row]) -> Result<Vec<bool>> {
-        let tokenizer = self.transcriber.tokenizer();
-        rows.iter().for_each(|row| self.cache.rewind(row.slot));
-        let prompts: Vec<Vec<u32>> = rows.iter().map(|row| self.prompt(row.language)).collect();
-        let start = self.told.len() + usize::from(!self.told.is_empty());
-        let slots: Vec<usize> = rows.iter().map(|row| row.slot).collect();
-        // All prompts of one call have the same length: same checkpoint, same options.
-        let before: Vec<u32> = prompts.iter().flat_map(|prompt| prompt[..=start].to_vec()).collect();
-        let after: Vec<u32> = prompts.iter().flat_map(|prompt| prompt[start + 1..].to_vec()).collect();
-        let no_speech = tokenizer.no_speech() as usize;
-        let at_start = self.logits(&before, &slots, start)?;
-        for (row, logits) in rows.iter_mut().zip(&at_start) {
-            row.no_speech_prob = (logits[no_speech] - log_sum_exp(logits)).exp();
+        let prompts: Vec<(Vec<u32>, usize)> =
+            rows.iter().map(|row| row.script.prompt(self.transcriber.tokenizer(), row.language)).collect();
+        // One call of the decoder takes prompts of one shape.
+        let mut shapes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+        for (index, (prompt, start)) in prompts.iter().enumerate() {
+            shapes.entry((prompt.len(), *start)).or_default().push(index);
         }
-        let length = after.len() / rows.len().max(1);
-        let mut logits = if length == 0 { at_start } else { self.logits(&after, &slots, length - 1)? };
-        Ok(self.write(rows, &mut logits))
+        let mut logits = vec![Vec::new(); rows.len()];
+        for ((length, start), members) in shapes {
+            let slots: Vec<usize> = members.iter().map(|&index| rows[index].slot).collect();
+            slots.iter().for_each(|&slot| self.cache.rewind(slot));
+            let part = |range: std::ops::Range<usize>| -> Vec<u32> {
+                members.iter().flat_map(|&index| prompts[index].0[range.clone()].to_vec()).collect()
+            };
+            let at_start = self.logits(&part(0..start + 1), &slots, start)?;
+            let no_speech = self.transcriber.tokenizer().no_speech() as usize;
+            for (&index, logits) in members.iter().zip(&at_start) {
+                rows[index].no_speech_prob = (logits[no_speech] - log_sum_exp(logits)).exp();
+            }
+            let rest = length - start - 1;
+            let last = if rest == 0 { at_start } else { self.logits(&part(start + 1..length), &slots, rest - 1)? };
+            members.into_iter().zip(last).for_each(|(index, row)| logits[index] = row);
+        }
+        Ok(write(rows, &mut logits))
     }
 
     /// Lets every row write one further token; true for the rows that are finished.
@@ -145,19 +165,7 @@ impl<'a> Batch<'a> {
             return Err(Error::Bug("a row was stepped before it had begun".into()));
         }
         let mut logits = self.logits(&tokens, &slots, 0)?;
-        Ok(self.write(rows, &mut logits))
-    }
-
-    /// Decodes one row from start to end by itself.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
-    pub fn decode_alone(&mut self, row: &mut Row) -> Result<Decoding> {
-        let mut finished = self.begin(&mut [row])?[0];
-        while !finished {
-            finished = self.step(&mut [row])?[0];
-        }
-        row.decoding(self.transcriber.tokenizer())
+        Ok(write(rows, &mut logits))
     }
 
     /// Word times of a finished text, by teacher forcing it through the decoder.
@@ -165,45 +173,57 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// When a tensor operation fails.
     pub fn align(&mut self, row: &Row, decoding: &Decoding) -> Result<Vec<Word>> {
-        let (tokenizer, chunk) = (self.transcriber.tokenizer(), &self.chunks[row.chunk]);
-        let end = tokenizer.end();
-        let (text, logprobs): (Vec<u32>, Vec<f32>) =
-            decoding.tokens.iter().zip(&decoding.logprobs).filter(|(token, _)| **token < end).unzip();
+        let end = self.transcriber.tokenizer().end();
+        let written: Vec<Token> = decoding.written().into_iter().filter(|token| token.id < end).collect();
+        let text: Vec<u32> = written.iter().map(|token| token.id).collect();
+        let Some(forced) = self.force(row, &text)? else { return Ok(Vec::new()) };
+        let pieces = self.pieces(row, &text)?;
+        Ok(align::place(&forced.attention, forced.prompt, &pieces, &written, row.language, &row.chunk))
+    }
+
+    /// Word times of a text that was given, not written: `text` as tokens. The scores are what the decoder would have
+    /// thought of it.
+    ///
+    /// # Errors
+    /// When a tensor operation fails, or the text is longer than a chunk's can be.
+    pub fn place(&mut self, row: &Row, text: &[u32]) -> Result<Vec<Word>> {
+        let Some(forced) = self.force(row, text)? else { return Ok(Vec::new()) };
+        let logits: Vec<Vec<f32>> = self.transcriber.whisper().decoder.logits(&forced.before)?.to_vec2()?;
+        let token = |(logits, &id): (&Vec<f32>, &u32)| Token { id, logprob: logits[id as usize] - log_sum_exp(logits) };
+        let tokens: Vec<Token> = logits.iter().zip(text).map(token).collect();
+        let pieces = self.pieces(row, text)?;
+        Ok(align::place(&forced.attention, forced.prompt, &pieces, &tokens, row.language, &row.chunk))
+    }
+
+    fn pieces(&self, row: &Row, text: &[u32]) -> Result<Vec<Piece>> {
+        let words = self.transcriber.tokenizer().split_words(text, row.language)?;
+        Ok(words.into_iter().map(|(text, tokens)| Piece { text, tokens: tokens.len() }).collect())
+    }
+
+    /// Feeds `text` to the decoder. `None` for no text.
+    fn force(&mut self, row: &Row, text: &[u32]) -> Result<Option<Forced>> {
         if text.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let prompt = tokenizer.start_sequence(row.language, self.options.task, false);
-        let tokens: Vec<u32> = prompt.iter().chain(&text).copied().chain([end]).collect();
-        let positions = ((chunk.audio.duration() * POSITIONS_PER_SECOND) as usize)
-            .clamp(1, self.transcriber.config().max_source_positions);
+        let transcriber = self.transcriber.clone();
+        let tokenizer = transcriber.tokenizer();
+        let prompt = tokenizer.start_sequence(row.language, row.script.options.task, false);
+        let tokens: Vec<u32> = prompt.iter().chain(text).copied().chain([tokenizer.end()]).collect();
+        let positions = ((row.chunk.audio.duration() * POSITIONS_PER_SECOND) as usize)
+            .clamp(1, transcriber.config().max_source_positions);
         self.cache.rewind(row.slot);
-        let heads = self.transcriber.alignment_heads();
-        let decoder = &self.transcriber.whisper().decoder;
-        let weights = decoder.watch(&tokens, row.slot, &mut self.cache, positions, heads)?;
+        let heads = transcriber.alignment_heads();
+        let decoder = &transcriber.whisper().decoder;
+        let (states, weights) = decoder.watch(&tokens, row.slot, &mut self.cache, positions, heads)?;
         let attention = Attention {
             weights: weights.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
             heads: heads.len(),
             tokens: tokens.len(),
             positions,
         };
-        let written: Vec<Token> = text.iter().zip(&logprobs).map(|(&id, &logprob)| Token { id, logprob }).collect();
-        let pieces: Vec<Piece> = tokenizer
-            .split_words(&text, row.language)?
-            .into_iter()
-            .map(|(text, tokens)| Piece { text, tokens: tokens.len() })
-            .collect();
-        Ok(align::place(&attention, prompt.len(), &pieces, &written, row.language, chunk))
-    }
-
-    fn prompt(&self, language: Language) -> Vec<u32> {
-        let tokenizer = self.transcriber.tokenizer();
-        let mut prompt = Vec::new();
-        if !self.told.is_empty() {
-            prompt.push(tokenizer.previous());
-            prompt.extend(&self.told);
-        }
-        prompt.extend(tokenizer.start_sequence(language, self.options.task, self.options.timestamps));
-        prompt
+        // The state at a token predicts the next one.
+        let before = states.narrow(1, prompt.len() - 1, text.len())?.squeeze(0)?.contiguous()?;
+        Ok(Some(Forced { attention, prompt: prompt.len(), before }))
     }
 
     /// Feeds `tokens` (the same number for every slot) and gives the logits at the `place`-th of them, row by row.
@@ -213,26 +233,18 @@ impl<'a> Batch<'a> {
         let states = states.narrow(1, place, 1)?.squeeze(1)?.contiguous()?; // (B, d_model)
         Ok(decoder.logits(&states)?.to_vec2()?)
     }
-
-    fn write(&self, rows: &mut [&mut Row], logits: &mut [Vec<f32>]) -> Vec<bool> {
-        let tokenizer = self.transcriber.tokenizer();
-        let context = self.transcriber.config().max_target_positions;
-        let end = tokenizer.end();
-        let written = self.told.len() + 5; // the prompt's tokens: earlier text, and at most five special ones
-        let limit = (context / 2).min(context.saturating_sub(written));
-        rows.par_iter_mut().zip(logits).map(|(row, logits)| row.advance(logits, &self.rules, end, limit)).collect()
-    }
 }
 
-/// Hotwords and the initial prompt as the text that went before: the last 223 tokens of it.
-fn told(transcriber: &Transcriber, options: &TranscribeOptions) -> Result<Vec<u32>> {
-    let tokenizer = transcriber.tokenizer();
-    let mut told = Vec::new();
-    for text in [&options.hotwords, &options.initial_prompt].into_iter().flatten() {
-        if !text.trim().is_empty() {
-            told.extend(tokenizer.encode(&format!(" {}", text.trim()))?);
-        }
-    }
-    let longest = transcriber.config().max_target_positions / 2 - 1;
-    Ok(told.split_off(told.len().saturating_sub(longest)))
+/// What the decoder makes of a text that is forced on it.
+struct Forced {
+    /// Where its alignment heads look.
+    attention: Attention,
+    /// Tokens before the text.
+    prompt: usize,
+    /// The state before each token of the text: (text, d_model).
+    before: Tensor,
+}
+
+fn write(rows: &mut [&mut Row], logits: &mut [Vec<f32>]) -> Vec<bool> {
+    rows.par_iter_mut().zip(logits).map(|(row, logits)| row.advance(logits)).collect()
 }

@@ -4,11 +4,12 @@
 //! The steps are functions of their own, so that a segmentation network can later place the windows in front of
 //! `embed` and draw the borders in place of `vote`; clustering stays between the two.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use ndarray::{Array2, s};
 
 use super::{
     cluster::{ClusterOptions, Clustering, cluster, normalise_rows},
+    embed::{BATCH, Window, embed},
     vad::VadOptions,
 };
 use crate::{
@@ -34,8 +35,6 @@ const VOTE: f64 = 0.05;
 const SHORTEST_TURN: f64 = 0.5;
 /// A speaker's turns are joined over silences up to this, in seconds.
 const LONGEST_PAUSE: f64 = 0.5;
-/// Windows embedded together.
-const BATCH: usize = 32;
 /// Recordings with fewer frames than this hold no voice to tell apart.
 const FEWEST_FRAMES: usize = 10;
 
@@ -95,9 +94,84 @@ pub fn speech_options() -> VadOptions {
     VadOptions { onset: 0.35, offset: 0.2, min_speech: 0.1, min_silence: 0.2, pad: 0.1 }
 }
 
-/// Who speaks when in `audio`, inside the `speech` (seconds from its start; in order and disjoint). Turns come in order and
-/// do not overlap; speakers are numbered by first appearance. Exactly the wanted number of speakers is found where the
-/// speech has as many windows of 0.75 s.
+/// The windows of a recording that want an embedding, and what becomes of these.
+#[derive(Debug)]
+pub struct Plan {
+    /// The speech that is given to speakers: in order and disjoint.
+    speech: Vec<Span>,
+    windows: Vec<Span>,
+    /// Frames of every window; too few to tell voices apart in a very short recording.
+    frames: usize,
+    min_clusters: usize,
+    max_clusters: usize,
+}
+
+impl Plan {
+    /// Places windows over the `speech` in `audio` (seconds from its start; in order and disjoint).
+    ///
+    /// # Errors
+    /// [`Error::Request`] for numbers of speakers that cannot be.
+    pub fn new(audio: &Audio, speech: &[Span], options: &DiarizeOptions) -> Result<Self> {
+        let (min_clusters, max_clusters) = options.bounds()?;
+        let whole = Span::new(0.0, audio.duration());
+        let speech: Vec<Span> =
+            speech.iter().map(|span| span.clamp(&whole)).filter(|span| span.duration() > 0.0).collect();
+        let windows = place_windows(&speech, audio.duration());
+        let frames = windows.first().map_or(0, |window| Fbank::frames(samples_of(window.duration())));
+        Ok(Self { speech, windows, frames, min_clusters, max_clusters })
+    }
+
+    /// How many embeddings are wanted.
+    pub fn windows(&self) -> usize {
+        if self.frames < FEWEST_FRAMES { 0 } else { self.windows.len() }
+    }
+
+    /// Where a window begins, in seconds.
+    pub fn start(&self, window: usize) -> f64 {
+        self.windows[window].start
+    }
+
+    /// The features of a window: (frames, bins), each bin's mean removed.
+    ///
+    /// # Errors
+    /// When the features cannot be computed.
+    pub fn features(&self, window: usize, audio: &Audio, fbank: &Fbank) -> Result<Window> {
+        // Rounding must not give one window a frame less than the others.
+        let length = FRAME_LENGTH + (self.frames - 1) * FRAME_SHIFT;
+        let start = samples_of(self.windows[window].start).min(audio.samples().len() - length);
+        let features = fbank.compute_normalised(&audio.samples()[start..start + length])?;
+        Ok(Window { features, frames: self.frames })
+    }
+
+    /// Who speaks when, given an embedding of each window. Turns come in order and do not overlap; speakers are numbered
+    /// by first appearance. Exactly the wanted number of speakers is found where the speech has as many windows of 0.75 s.
+    ///
+    /// # Errors
+    /// When the embeddings are not as many, or not equally long.
+    pub fn conclude(&self, embeddings: Vec<Vec<f32>>) -> Result<Diarization> {
+        let size = embeddings.first().map_or(1, Vec::len);
+        let mut rows = Array2::zeros((self.windows.len(), size));
+        if self.windows() > 0 {
+            let values = embeddings.into_iter().flatten().collect();
+            rows = Array2::from_shape_vec((self.windows.len(), size), values)
+                .map_err(|reason| Error::Bug(reason.to_string()))?;
+        }
+        normalise_rows(&mut rows);
+        let (min_clusters, max_clusters) = (self.min_clusters, self.max_clusters);
+        let clusters = ClusterOptions { min_clusters, max_clusters, ..ClusterOptions::default() };
+        let clustering = cluster(rows.view(), &clusters);
+        let mut turns = Vec::new();
+        for span in &self.speech {
+            turns.extend(absorb_short(vote(span, &self.windows, &rows, &clustering)));
+        }
+        if min_clusters > 1 {
+            give_each_a_turn(&mut turns, &self.speech, &self.windows, &rows, &clustering);
+        }
+        Ok(number_by_appearance(join_over_pauses(turns), &clustering))
+    }
+}
+
+/// Who speaks when in `audio`, inside the `speech`, with an embedder of one's own: [`Plan`] with nothing beside it.
 ///
 /// # Errors
 /// [`Error::Request`] for numbers of speakers that cannot be, [`Error::Cancelled`], or a tensor operation that failed.
@@ -109,22 +183,17 @@ pub fn diarize(
     options: &DiarizeOptions,
     watch: &Watch,
 ) -> Result<Diarization> {
-    let (min_clusters, max_clusters) = options.bounds()?;
-    let whole = Span::new(0.0, audio.duration());
-    let speech: Vec<Span> = speech.iter().map(|span| span.clamp(&whole)).filter(|span| span.duration() > 0.0).collect();
-    let windows = place_windows(&speech, audio.duration());
-    let mut embeddings = embed(embedder, device, audio, &windows, watch)?;
-    normalise_rows(&mut embeddings);
-    let clusters = ClusterOptions { min_clusters, max_clusters, ..ClusterOptions::default() };
-    let clustering = cluster(embeddings.view(), &clusters);
-    let mut turns = Vec::new();
-    for span in &speech {
-        turns.extend(absorb_short(vote(span, &windows, &embeddings, &clustering)));
+    let plan = Plan::new(audio, speech, options)?;
+    let fbank = Fbank::new(embedder.config().features);
+    let mut embeddings = Vec::with_capacity(plan.windows());
+    for first in (0..plan.windows()).step_by(BATCH) {
+        watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
+        let group = first..plan.windows().min(first + BATCH);
+        let windows = group.map(|window| plan.features(window, audio, &fbank)).collect::<Result<Vec<_>>>()?;
+        embeddings.extend(embed(embedder, device, &windows.iter().collect::<Vec<_>>())?);
     }
-    if min_clusters > 1 {
-        give_each_a_turn(&mut turns, &speech, &windows, &embeddings, &clustering);
-    }
-    Ok(number_by_appearance(join_over_pauses(turns), &clustering))
+    watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
+    plan.conclude(embeddings)
 }
 
 /// Windows of equal length: along longer speech every [`HOP`], the last one flush with its end; around the middle of shorter speech.
@@ -145,40 +214,6 @@ fn place_windows(speech: &[Span], duration: f64) -> Vec<Span> {
         }));
     }
     windows
-}
-
-/// One embedding a window: (windows, 192). A recording too short to tell voices apart gets zeros.
-fn embed(
-    embedder: &SpeakerEmbedder,
-    device: &Device,
-    audio: &Audio,
-    windows: &[Span],
-    watch: &Watch,
-) -> Result<Array2<f32>> {
-    let config = embedder.config();
-    let fbank = Fbank::new(config.features);
-    let mut embeddings = Array2::zeros((windows.len(), config.embedding));
-    let frames = windows.first().map_or(0, |window| Fbank::frames(samples_of(window.duration())));
-    if frames < FEWEST_FRAMES {
-        return Ok(embeddings);
-    }
-    // Rounding must not give one window a frame less than the others.
-    let length = FRAME_LENGTH + (frames - 1) * FRAME_SHIFT;
-    for (index, batch) in windows.chunks(BATCH).enumerate() {
-        watch.step(StageName::Diarize, batch[0].start, audio.duration())?;
-        let mut features = Vec::with_capacity(batch.len() * frames * config.features);
-        for window in batch {
-            let start = samples_of(window.start).min(audio.samples().len() - length);
-            features.extend(fbank.compute_normalised(&audio.samples()[start..start + length])?);
-        }
-        let features = Tensor::from_vec(features, (batch.len(), frames, config.features), device)?;
-        let values = embedder.forward(&features)?.flatten_all()?.to_vec1::<f32>()?;
-        let rows = Array2::from_shape_vec((batch.len(), config.embedding), values)
-            .map_err(|reason| Error::Bug(reason.to_string()))?;
-        embeddings.slice_mut(s![index * BATCH..index * BATCH + batch.len(), ..]).assign(&rows);
-    }
-    watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
-    Ok(embeddings)
 }
 
 /// Turns of cluster numbers inside one stretch of speech: at every moment each window that covers it votes for each cluster

@@ -1,13 +1,14 @@
 //! One row of a decoding batch: the text written so far for one chunk, and whether to believe it.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use flate2::{Compression, write::ZlibEncoder};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::rules::Rules;
+use super::script::Script;
 use crate::{
+    audio::Chunk,
     error::{Error, Result},
     language::Language,
     models::whisper::Tokenizer,
@@ -132,8 +133,10 @@ impl Decoding {
 /// The text of one chunk while it is being written.
 #[derive(Debug)]
 pub struct Row {
-    /// Which chunk.
-    pub chunk: usize,
+    /// What it hears.
+    pub chunk: Chunk,
+    /// What its request asks for.
+    pub script: Arc<Script>,
     /// Which slot of the caches.
     pub slot: usize,
     /// The language it is decoded in.
@@ -159,10 +162,13 @@ const LONGEST_CYCLE: usize = 48;
 const LOOP_TOKENS: usize = 24;
 
 impl Row {
-    /// A row that has written nothing yet.
-    pub fn new(chunk: usize, slot: usize, language: Language, temperature: f32) -> Self {
+    /// A row that has written nothing yet; it starts at the first temperature. `seed` makes its sampling repeatable: the
+    /// place of the chunk in its recording.
+    pub fn new(chunk: Chunk, script: Arc<Script>, seed: usize, slot: usize, language: Language) -> Self {
         Self {
+            temperature: script.options.temperatures.first().copied().unwrap_or(0.0),
             chunk,
+            script,
             slot,
             language,
             failed: Vec::new(),
@@ -170,10 +176,14 @@ impl Row {
             logprobs: Vec::new(),
             end_logprob: 0.0,
             no_speech_prob: 0.0,
-            temperature,
-            random: Xoshiro256PlusPlus::seed_from_u64(chunk as u64),
+            random: Xoshiro256PlusPlus::seed_from_u64(seed as u64),
             cycle: None,
         }
+    }
+
+    /// The same row, decoded greedily.
+    pub fn greedy(self) -> Self {
+        Self { temperature: 0.0, ..self }
     }
 
     /// Starts again at another temperature; what was written is kept as a failed attempt.
@@ -185,14 +195,14 @@ impl Row {
         self.temperature = temperature;
     }
 
-    /// Chooses the next token by `logits` (vocabulary) under `rules`. True when the row is finished: the end was
-    /// written, the text loops, or `limit` tokens are reached.
-    pub fn advance(&mut self, logits: &mut [f32], rules: &Rules, end: u32, limit: usize) -> bool {
-        rules.apply(logits, &self.sampled);
+    /// Chooses the next token by `logits` (vocabulary) under the script's rules. True when the row is finished: the end
+    /// was written, the text loops, or the script's limit is reached.
+    pub fn advance(&mut self, logits: &mut [f32]) -> bool {
+        self.script.rules.apply(logits, &self.sampled);
         let normaliser = log_sum_exp(logits);
         let token = if self.temperature > 0.0 { self.sample(logits) } else { argmax(logits) };
         let logprob = logits[token] - normaliser;
-        if token as u32 == end {
+        if token as u32 == self.script.end {
             self.end_logprob = logprob;
             return true;
         }
@@ -202,7 +212,7 @@ impl Row {
         if self.sampled.len().is_multiple_of(CYCLE_CHECK) {
             self.cycle = find_cycle(&self.sampled);
         }
-        self.cycle.is_some() || self.sampled.len() >= limit
+        self.cycle.is_some() || self.sampled.len() >= self.script.limit
     }
 
     fn sample(&mut self, logits: &[f32]) -> usize {

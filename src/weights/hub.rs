@@ -94,6 +94,11 @@ impl Hub {
         Self { token, ..self.clone() }
     }
 
+    /// The same hub with another token and a cache of its own.
+    pub(super) fn private(&self, token: String, cache: PathBuf) -> Self {
+        Self { token: Some(token), cache: Cache::new(cache), ..self.clone() }
+    }
+
     /// Whether the file lies in the hub's cache.
     pub(super) fn is_cached(&self, repository: &str, revision: &str, name: &str) -> bool {
         self.cache.repo(repo(repository, revision)).get(name).is_some()

@@ -110,6 +110,21 @@ impl Store {
         Self { hub: self.hub.with_token(Some(token)), ..self.clone() }
     }
 
+    /// The same store with a cache of its own under `root`, for what is fetched with somebody's own token and must not
+    /// serve others.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] when the folder cannot be used.
+    pub fn private(&self, root: &Path, token: String) -> Result<Self> {
+        let cache = Cache::open(Some(root.to_owned()))?;
+        Ok(Self { hub: self.hub.private(token, root.join("hub")), cache, ..self.clone() })
+    }
+
+    /// Whether `name` has the form of a repository of the hub, `owner/name`.
+    pub fn is_repository(name: &str) -> bool {
+        is_repository(name)
+    }
+
     /// The models that have a name.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -76,9 +76,12 @@ fn check_json(document: &Value) {
         assert!(list(segment, "words").iter().all(|word| (0.0..=1.0).contains(&number(word, "score"))), "{segment}");
     }
     let timings = &document["timings"];
-    let stages = ["load", "decode", "vad", "transcribe", "align", "diarize"];
-    let sum: f64 = stages.iter().map(|stage| number(timings, stage)).sum();
-    assert!((sum - number(timings, "total")).abs() < 0.01 && number(timings, "transcribe") > 0.0, "{timings}");
+    // Speakers are listened to while the text is written.
+    let one_by_one = ["load", "decode", "vad", "queue", "transcribe", "align"];
+    let sum: f64 = one_by_one.iter().map(|stage| number(timings, stage)).sum();
+    let (total, diarize) = (number(timings, "total"), number(timings, "diarize"));
+    assert!(sum <= total + 0.01 && total <= sum + diarize + 0.1, "{timings}");
+    assert!(number(timings, "transcribe") > 0.0 && diarize > 0.0, "{timings}");
 }
 
 /// Cues as start, end and text lines; the times are in order.

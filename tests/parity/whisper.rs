@@ -22,6 +22,7 @@ use palabra::{
         batch::Batch,
         language::LanguageChoice,
         row::{Decoding, Row},
+        script::Script,
         transcribe::{TranscribeOptions, Transcriber},
     },
 };
@@ -126,7 +127,7 @@ fn boundaries(need: &Need) {
 
     cache.rewind(0);
     let heads = transcriber.alignment_heads();
-    let weights = decoder.watch(&tokens, 0, &mut cache, 1500, heads).unwrap(); // (heads, T, 1500)
+    let (_, weights) = decoder.watch(&tokens, 0, &mut cache, 1500, heads).unwrap(); // (heads, T, 1500)
     let weights = support::stride(&support::stride(&weights, 1, 2), 2, 6);
     compare("cross-attention of the alignment heads", &weights, &golden["cross_attention"], 1e-4);
 
@@ -147,13 +148,20 @@ fn options(language: &str, timestamps: bool) -> TranscribeOptions {
 }
 
 /// Greedy decoding of all chunks in one batch.
-fn decode(transcriber: &Transcriber, chunks: &[Chunk], languages: &[String], timestamps: bool) -> Vec<(Row, Decoding)> {
-    let options = options("en", timestamps);
-    let mut batch = Batch::new(transcriber, chunks, &options, chunks.len()).unwrap();
-    let places: Vec<(usize, usize)> = (0..chunks.len()).map(|index| (index, index)).collect();
+fn decode(
+    transcriber: &Arc<Transcriber>,
+    chunks: &[Chunk],
+    languages: &[String],
+    timestamps: bool,
+) -> Vec<(Row, Decoding)> {
+    let script = Script::new(transcriber, &options("en", timestamps)).unwrap();
+    let mut batch = Batch::new(transcriber.clone(), chunks.len()).unwrap();
+    let places: Vec<_> = chunks.iter().enumerate().map(|(index, chunk)| (index, (0, index), chunk)).collect();
     batch.listen(&places).unwrap();
-    let mut rows: Vec<Row> =
-        (0..chunks.len()).map(|index| Row::new(index, index, languages[index].parse().unwrap(), 0.0)).collect();
+    let row = |(index, chunk): (usize, &Chunk)| {
+        Row::new(chunk.clone(), script.clone(), index, index, languages[index].parse().unwrap())
+    };
+    let mut rows: Vec<Row> = chunks.iter().enumerate().map(row).collect();
     let mut open: Vec<&mut Row> = rows.iter_mut().collect();
     let mut finished = batch.begin(&mut open).unwrap();
     while !open.is_empty() {
@@ -223,11 +231,10 @@ fn word_times(need: &Need, clips: &Clips) {
     for row in golden["clips"].as_array().unwrap() {
         let chunks = [clips.chunk(row["id"].as_str().unwrap())];
         let language = row["language"].as_str().unwrap().to_owned();
-        let options = options(&language, false);
-        let (decoded, decoding) = decode(&need.transcriber, &chunks, &[language], false).remove(0);
-        let mut batch = Batch::new(&need.transcriber, &chunks, &options, 1).unwrap();
-        batch.listen(&[(0, 0)]).unwrap();
-        let row_words = batch.align(&Row::new(0, 0, decoded.language, 0.0), &decoding).unwrap();
+        let (row_decoded, decoding) = decode(&need.transcriber, &chunks, &[language], false).remove(0);
+        let mut batch = Batch::new(need.transcriber.clone(), 1).unwrap();
+        batch.listen(&[(0, (0, 0), &chunks[0])]).unwrap();
+        let row_words = batch.align(&row_decoded, &decoding).unwrap();
         let expected: Vec<&Value> = row["raw"].as_array().unwrap().iter().filter(|word| is_word(word)).collect();
         assert_eq!(row_words.len(), expected.len(), "{}: number of words", row["id"]);
         for (word, expected) in row_words.iter().zip(expected) {

@@ -59,6 +59,26 @@ impl KvCache {
         self.lengths[slot]
     }
 
+    /// Makes room for `slots` rows in all; the present ones stay as they are.
+    pub fn grow(&mut self, slots: usize) -> Result<()> {
+        let more = |old: &Tensor| -> Result<Tensor> {
+            let (_, positions, size) = old.dims3()?;
+            let new = Tensor::zeros((slots, positions, size), old.dtype(), old.device())?;
+            new.slice_set(old, 0, 0)?;
+            Ok(new)
+        };
+        if slots > self.slots() {
+            for layer in &mut self.layers {
+                layer.keys = more(&layer.keys)?;
+                layer.values = more(&layer.values)?;
+                layer.cross_keys = more(&layer.cross_keys)?;
+                layer.cross_values = more(&layer.cross_values)?;
+            }
+            self.lengths.resize(slots, 0);
+        }
+        Ok(())
+    }
+
     /// Forgets the tokens of `slot` and keeps its audio.
     pub fn rewind(&mut self, slot: usize) {
         self.lengths[slot] = 0;
@@ -192,8 +212,8 @@ impl Decoder {
         self.run(tokens, slots, cache, &[], &[]).map(|(states, _)| states)
     }
 
-    /// Feeds the T `tokens` to the row in `slot` and returns the cross-attention of `heads`, renormalised over the first
-    /// `source_length` audio positions: softmax weights (heads, T, source_length).
+    /// Feeds the T `tokens` to the row in `slot` and returns the normed states (1, T, d_model) and the cross-attention of
+    /// `heads`, renormalised over the first `source_length` audio positions: softmax weights (heads, T, source_length).
     ///
     /// # Errors
     /// When the row would grow past the decoder's positions.
@@ -204,10 +224,10 @@ impl Decoder {
         cache: &mut KvCache,
         source_length: usize,
         heads: &[(usize, usize)],
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Tensor)> {
         let place = Slot { index: slot, length: source_length };
-        let (_, weights) = self.run(tokens, &[slot], cache, &[place], heads)?;
-        Tensor::cat(&weights, 1)?.squeeze(0)
+        let (states, weights) = self.run(tokens, &[slot], cache, &[place], heads)?;
+        Ok((states, Tensor::cat(&weights, 1)?.squeeze(0)?))
     }
 
     fn run(

@@ -156,6 +156,13 @@ impl Tokenizer {
         self.text.decode(&text, true).map_err(|reason| Error::Bug(format!("tokenizer: {reason}")))
     }
 
+    /// The bytes that a token writes: UTF-8, of which one token may hold a part of a character. Special tokens and times
+    /// write nothing.
+    pub fn token_bytes(&self, token: u32) -> Vec<u8> {
+        let written = if token < self.end() { self.text.id_to_token(token) } else { None };
+        written.map(|text| text.chars().filter_map(byte_of).collect()).unwrap_or_default()
+    }
+
     /// Splits text tokens into written words: (text with its leading space, tokens). Languages without spaces split at
     /// every character; punctuation stays with the token it is written in.
     ///
@@ -195,5 +202,32 @@ impl Tokenizer {
             runs.push((self.decode(&current)?, current));
         }
         Ok(runs)
+    }
+}
+
+/// The byte that a letter of the byte-level vocabulary stands for (openai/gpt-2, `encoder.py`): printable Latin-1 letters
+/// stand for themselves, the other bytes have the letters from U+0100 on, in order.
+fn byte_of(letter: char) -> Option<u8> {
+    let code = u32::from(letter);
+    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    match u8::try_from(code) {
+        Ok(byte) => printable(byte).then_some(byte),
+        Err(_) => (0..=u8::MAX).filter(|&byte| !printable(byte)).nth((code - 0x100) as usize),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::byte_of;
+
+    #[test]
+    fn letters_of_the_vocabulary_stand_for_bytes() {
+        assert_eq!(byte_of('a'), Some(b'a'));
+        assert_eq!(byte_of('\u{120}'), Some(b' '));
+        assert_eq!(byte_of('\u{10A}'), Some(b'\n'));
+        assert_eq!(byte_of('\u{143}'), Some(0xAD));
+        assert_eq!(byte_of('\u{144}'), None);
+        let all: std::collections::BTreeSet<u8> = (0..0x200).filter_map(char::from_u32).filter_map(byte_of).collect();
+        assert_eq!(all.len(), 256);
     }
 }

@@ -1,0 +1,243 @@
+//! One recording through the transcriber's batcher: its language first, then all chunks at once, answered in any order and
+//! told in order of time.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    batcher::{Batcher, Session},
+    metrics::Metrics,
+};
+use crate::{
+    audio::Chunk,
+    error::{Error, Result},
+    language::Language,
+    progress::{StageName, Watch},
+    stages::{
+        language::{Distribution, LanguageChoice},
+        script::Script,
+        transcribe::Transcriber,
+        write::{Job, Outcome, Tongue, Work, Writer, Written},
+    },
+    transcript::Utterance,
+};
+
+/// Chunks by which the language of a recording is judged.
+const CHUNKS_FOR_LANGUAGE: usize = 4;
+
+/// What the transcriber gave for one recording, besides the utterances.
+#[derive(Debug, Clone)]
+pub(super) struct Transcription {
+    /// The language of the recording.
+    pub(super) language: Language,
+    /// Its probability; 1 when it was given.
+    pub(super) probability: f32,
+    /// What was dropped or is uncertain, in order of time.
+    pub(super) warnings: Vec<String>,
+    /// Time spent on word times.
+    pub(super) align_time: Duration,
+    /// How long the first job waited for its turn.
+    pub(super) waited: Duration,
+}
+
+/// A recording on its way.
+pub(super) struct Recording<'a> {
+    transcriber: &'a Transcriber,
+    script: Arc<Script>,
+    chunks: &'a [Chunk],
+    session: Session<Writer>,
+    watch: &'a Watch<'a>,
+}
+
+impl<'a> Recording<'a> {
+    pub(super) fn new(
+        transcriber: &'a Transcriber,
+        writer: &Batcher<Writer>,
+        script: Arc<Script>,
+        chunks: &'a [Chunk],
+        watch: &'a Watch<'a>,
+    ) -> Self {
+        let session = writer.session(script.options.batch_size);
+        Self { transcriber, script, chunks, session, watch }
+    }
+
+    fn submit(&self, tag: usize, chunk: usize, work: Work) {
+        let key = (self.session.request(), chunk);
+        let job = Job { key, chunk: self.chunks[chunk].clone(), script: self.script.clone(), work };
+        self.session.submit(tag, job);
+    }
+
+    /// The outcomes of `count` jobs, by tag.
+    fn gather<T>(&mut self, count: usize, take: impl Fn(Outcome) -> Option<T>) -> Result<BTreeMap<usize, T>> {
+        let mut gathered = BTreeMap::new();
+        while gathered.len() < count {
+            let (tag, outcome) = self.session.next(self.watch)?;
+            gathered.insert(tag, take(outcome).ok_or_else(mismatch)?);
+        }
+        Ok(gathered)
+    }
+
+    /// How likely each language is, judged by the first chunks; nothing where there are none.
+    pub(super) fn languages(&mut self) -> Result<Option<Distribution>> {
+        let count = self.chunks.len().min(CHUNKS_FOR_LANGUAGE);
+        (0..count).for_each(|chunk| self.submit(chunk, chunk, Work::Detect));
+        let heard = self.gather(count, |outcome| match outcome {
+            Outcome::Detected(heard) => Some(heard),
+            _ => None,
+        })?;
+        let weighed: Vec<_> =
+            heard.into_values().zip(self.chunks).map(|(d, chunk)| (d, chunk.audio.duration())).collect();
+        Ok((count > 0).then(|| Distribution::mean(&weighed)))
+    }
+
+    /// The language of the recording: its distribution where it was detected, the language, its probability.
+    pub(super) fn language(&mut self) -> Result<(Option<Distribution>, Language, f32)> {
+        if !self.transcriber.tokenizer().is_multilingual() {
+            return Ok((None, Language::ENGLISH, 1.0));
+        }
+        if let LanguageChoice::Fixed(language) = self.script.options.language {
+            return Ok((None, language, 1.0));
+        }
+        let Some(recording) = self.languages()? else { return Ok((None, Language::ENGLISH, 0.0)) };
+        let language = self.try_candidates(&recording)?;
+        let probability = recording.of(language);
+        Ok((Some(recording), language, probability))
+    }
+
+    /// Where the detection is unsure, writes one chunk in each candidate language and keeps the language under which
+    /// audio and text together are likeliest: a wrong language gives improbable text.
+    fn try_candidates(&mut self, recording: &Distribution) -> Result<Language> {
+        let candidates = recording.candidates();
+        let Some(&(first, _)) = candidates.first() else { return Ok(Language::ENGLISH) };
+        if candidates.len() == 1 {
+            return Ok(first);
+        }
+        let length = |chunk: &usize| self.chunks[*chunk].audio.duration();
+        let judged = self.chunks.len().min(CHUNKS_FOR_LANGUAGE);
+        let longest = (0..judged).max_by(|a, b| length(a).total_cmp(&length(b))).unwrap_or(0);
+        for (tag, &(language, _)) in candidates.iter().enumerate() {
+            self.submit(tag, longest, Work::Attempt(language));
+        }
+        let attempts = self.gather(candidates.len(), |outcome| match outcome {
+            Outcome::Attempted(decoding) => Some(decoding),
+            _ => None,
+        })?;
+        let mut best = (f32::NEG_INFINITY, first);
+        for (decoding, (language, probability)) in attempts.into_values().zip(candidates) {
+            let mut score = probability.max(1e-6).ln() + decoding.sum_logprob();
+            if decoding.repeats(&self.script.options.gates) || decoding.text.is_empty() {
+                score -= 100.0;
+            }
+            tracing::debug!(language = language.code(), probability, score, "tried a language");
+            if score > best.0 {
+                best = (score, language);
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// Writes every chunk; `listener` hears the utterances of each as soon as those before it are known.
+    pub(super) fn write(
+        mut self,
+        metrics: &Metrics,
+        listener: &mut dyn FnMut(Vec<Utterance>) -> Result<()>,
+    ) -> Result<Transcription> {
+        let total: f64 = self.chunks.iter().map(|chunk| chunk.audio.duration()).sum();
+        self.watch.step(StageName::Transcribe, 0.0, total)?;
+        let (recording, language, probability) = self.language()?;
+        let recording = recording.map(Arc::new);
+        for chunk in 0..self.chunks.len() {
+            let tongue = match (self.script.options.language, &recording) {
+                (LanguageChoice::PerChunk, Some(recording)) => Tongue::Own(recording.clone(), language),
+                _ => Tongue::Known(language),
+            };
+            self.submit(chunk, chunk, Work::Write(tongue));
+        }
+        let mut order = Order::default();
+        let mut done = 0.0;
+        for _ in 0..self.chunks.len() {
+            let (chunk, outcome) = self.session.next(self.watch)?;
+            let Outcome::Written(written) = outcome else { return Err(mismatch()) };
+            metrics.fell_back(written.fallbacks);
+            done += self.chunks[chunk].audio.duration();
+            order.add(chunk, written, listener)?;
+            self.watch.step(StageName::Transcribe, done, total)?;
+        }
+        Ok(Transcription {
+            language,
+            probability,
+            warnings: order.warnings,
+            align_time: order.align_time,
+            waited: self.session.waited(),
+        })
+    }
+
+    /// Times the words of `texts`, one for each chunk, given as tokens.
+    pub(super) fn place(
+        mut self,
+        language: Language,
+        texts: Vec<Vec<u32>>,
+    ) -> Result<Vec<Vec<crate::transcript::Word>>> {
+        let count = texts.len();
+        for (chunk, text) in texts.into_iter().enumerate() {
+            self.submit(chunk, chunk, Work::Place(language, text));
+        }
+        let placed = self.gather(count, |outcome| match outcome {
+            Outcome::Placed(words) => Some(words),
+            _ => None,
+        })?;
+        Ok(placed.into_values().collect())
+    }
+}
+
+fn mismatch() -> Error {
+    Error::Bug("a job came back as another".into())
+}
+
+/// Puts chunks that finish in any order back in order.
+#[derive(Default)]
+struct Order {
+    early: BTreeMap<usize, Written>,
+    next: usize,
+    warnings: Vec<String>,
+    align_time: Duration,
+}
+
+impl Order {
+    fn add(
+        &mut self,
+        chunk: usize,
+        written: Written,
+        listener: &mut dyn FnMut(Vec<Utterance>) -> Result<()>,
+    ) -> Result<()> {
+        self.early.insert(chunk, written);
+        while let Some(written) = self.early.remove(&self.next) {
+            self.next += 1;
+            self.warnings.extend(written.warnings);
+            self.align_time += written.align_time;
+            listener(written.utterances)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_that_finish_early_wait_for_those_before_them() {
+        let mut order = Order::default();
+        let mut told = 0;
+        for (chunk, expected) in [(2, 0), (0, 1), (1, 3), (3, 4)] {
+            let written = Written { warnings: vec![format!("{chunk}")], ..Written::default() };
+            order
+                .add(chunk, written, &mut |_| {
+                    told += 1;
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(told, expected, "after chunk {chunk}");
+        }
+        assert_eq!(order.warnings, ["0", "1", "2", "3"]);
+    }
+}

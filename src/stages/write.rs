@@ -1,0 +1,306 @@
+//! The transcriber as a stage: chunks of many requests listen and write side by side in one batch.
+//!
+//! A finished row is judged at once: it is kept, dropped as silence, or decoded again alone at the next temperature while
+//! the others go on. Its words get their times before it leaves, since the cross-attention keys are still there.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    batch::{Batch, ChunkKey},
+    language::Distribution,
+    row::{Decoding, Row, Verdict, best_of},
+    script::Script,
+    stage::{Key, Stage},
+    transcribe::Transcriber,
+    utter,
+};
+use crate::{
+    audio::Chunk,
+    error::{Error, Result},
+    language::Language,
+    transcript::{Utterance, Word},
+};
+
+/// What is to be done with one chunk.
+#[derive(Debug)]
+pub struct Job {
+    /// Which chunk; a chunk that comes again soon is not encoded again.
+    pub key: ChunkKey,
+    /// What is heard.
+    pub chunk: Chunk,
+    /// What its request asks for.
+    pub script: Arc<Script>,
+    /// What to do.
+    pub work: Work,
+}
+
+/// The kinds of work.
+#[derive(Debug)]
+pub enum Work {
+    /// Tell the language.
+    Detect,
+    /// Write the text greedily in this language, whatever comes.
+    Attempt(Language),
+    /// Write the text, judge it, time its words.
+    Write(Tongue),
+    /// Time the words of this text, given as tokens.
+    Place(Language, Vec<u32>),
+}
+
+/// The language to write in.
+#[derive(Debug)]
+pub enum Tongue {
+    /// This one.
+    Known(Language),
+    /// The chunk's own, weighed with what the whole recording sounds like; the language where that says nothing.
+    Own(Arc<Distribution>, Language),
+}
+
+/// What comes of the kinds of work, in the same order.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Of [`Work::Detect`].
+    Detected(Distribution),
+    /// Of [`Work::Attempt`].
+    Attempted(Decoding),
+    /// Of [`Work::Write`].
+    Written(Written),
+    /// Of [`Work::Place`].
+    Placed(Vec<Word>),
+}
+
+/// The text of one chunk.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// In order of time; none where nothing was said.
+    pub utterances: Vec<Utterance>,
+    /// What was dropped or is uncertain.
+    pub warnings: Vec<String>,
+    /// Decodings beyond the first.
+    pub fallbacks: usize,
+    /// Time spent on word times.
+    pub align_time: Duration,
+}
+
+/// A row and the job it is for.
+struct Active {
+    key: Key,
+    job: Arc<Job>,
+    row: Row,
+}
+
+/// The stage.
+pub struct Writer {
+    transcriber: Arc<Transcriber>,
+    places: usize,
+    /// Made when the first job comes, gone when there is nothing to do.
+    batch: Option<Batch>,
+    active: Vec<Active>,
+    finished: Vec<(Key, Result<Outcome>)>,
+}
+
+/// Slots that a new batch has; more come as they are needed.
+const FIRST_SLOTS: usize = 4;
+/// Jobs that are taken in at a time on a GPU, where a full batch costs little more than a single row.
+const INTAKE_ON_GPU: usize = 16;
+
+impl Writer {
+    /// A stage of at most `places` rows around a checkpoint.
+    pub fn new(transcriber: Arc<Transcriber>, places: usize) -> Self {
+        Self { transcriber, places: places.max(1), batch: None, active: Vec::new(), finished: Vec::new() }
+    }
+
+    /// Finds slots for jobs, makes room for them, and encodes what they hear.
+    fn seat(&mut self, jobs: &[(Key, Arc<Job>)]) -> Result<Vec<usize>> {
+        let needed = (self.active.len() + jobs.len()).next_power_of_two().min(self.places);
+        let batch = match &mut self.batch {
+            Some(batch) => batch,
+            none => none.insert(Batch::new(self.transcriber.clone(), needed.max(FIRST_SLOTS.min(self.places)))?),
+        };
+        batch.grow(needed)?;
+        let taken = |slot: usize| self.active.iter().any(|active| active.row.slot == slot);
+        let mut free: Vec<usize> = (0..batch.slots()).filter(|&slot| !taken(slot)).collect();
+        let mut places = Vec::with_capacity(jobs.len());
+        for (_, job) in jobs {
+            let slot = batch.choose_slot(&mut free, job.key);
+            let slot = slot.ok_or_else(|| Error::Bug("more jobs came than there are places".into()))?;
+            places.push((slot, job.key, &job.chunk));
+        }
+        batch.listen(&places)?;
+        Ok(places.into_iter().map(|(slot, ..)| slot).collect())
+    }
+
+    fn batch(&mut self) -> Result<&mut Batch> {
+        self.batch.as_mut().ok_or_else(|| Error::Bug("a batch was used before it was there".into()))
+    }
+
+    /// The languages of the chunks whose work depends on it, by the job's index.
+    fn detect(&mut self, jobs: &[(Key, Arc<Job>)], slots: &[usize]) -> Result<Vec<Option<Distribution>>> {
+        let asks = |job: &Job| matches!(job.work, Work::Detect | Work::Write(Tongue::Own(..)));
+        let asking: Vec<usize> = (0..jobs.len()).filter(|&index| asks(&jobs[index].1)).collect();
+        let places: Vec<usize> = asking.iter().map(|&index| slots[index]).collect();
+        let heard = self.batch()?.languages(&places)?;
+        let mut all = vec![None; jobs.len()];
+        asking.into_iter().zip(heard).for_each(|(index, own)| all[index] = Some(own));
+        Ok(all)
+    }
+
+    /// Lets rows write their first token.
+    fn begin(&mut self, mut rows: Vec<Active>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let flags = self.batch()?.begin(&mut rows.iter_mut().map(|active| &mut active.row).collect::<Vec<_>>())?;
+        self.part(rows, &flags)
+    }
+
+    /// Keeps the rows that go on, and concludes the others.
+    fn part(&mut self, rows: Vec<Active>, finished: &[bool]) -> Result<()> {
+        let mut again = Vec::new();
+        for (active, &over) in rows.into_iter().zip(finished) {
+            if !over {
+                self.active.push(active);
+                continue;
+            }
+            let key = active.key;
+            match self.conclude(active) {
+                Ok(Conclusion::Done(outcome)) => self.finished.push((key, Ok(outcome))),
+                Ok(Conclusion::Again(active)) => again.push(*active),
+                // The device or the network failed, not this row.
+                Err(error @ Error::Tensor(_)) => return Err(error),
+                Err(error) => self.finished.push((key, Err(error))),
+            }
+        }
+        self.begin(again)
+    }
+
+    fn conclude(&mut self, mut active: Active) -> Result<Conclusion> {
+        let decoding = active.row.decoding(self.transcriber.tokenizer())?;
+        if let Work::Attempt(_) = active.job.work {
+            return Ok(Conclusion::Done(Outcome::Attempted(decoding)));
+        }
+        let options = &active.job.script.options;
+        let mut written = Written { fallbacks: active.row.failed.len(), ..Written::default() };
+        let next = options.temperatures.get(active.row.failed.len() + 1).copied();
+        let decoding = match (decoding.verdict(&options.gates), next) {
+            (Verdict::Retry, Some(temperature)) => {
+                tracing::debug!(temperature, avg_logprob = decoding.avg_logprob, "decoding a chunk again");
+                active.row.restart(decoding, temperature);
+                return Ok(Conclusion::Again(Box::new(active)));
+            }
+            (Verdict::Retry, None) => {
+                let mut attempts = std::mem::take(&mut active.row.failed);
+                attempts.push(decoding);
+                let best = best_of(attempts, &options.gates);
+                let mut best = best.ok_or_else(|| Error::Bug("a row finished without an attempt".into()))?;
+                best.unroll(self.transcriber.tokenizer())?;
+                written.warn(&active, "the text is uncertain: no attempt passed the quality thresholds");
+                best
+            }
+            (Verdict::Silence, _) => {
+                let probability = decoding.no_speech_prob;
+                written.warn(&active, &format!("dropped as silence (no-speech probability {probability:.2})"));
+                return Ok(Conclusion::Done(Outcome::Written(written)));
+            }
+            (Verdict::Accept, _) => decoding,
+        };
+        if decoding.text.is_empty() {
+            written.warn(&active, "speech was detected but no text was recognised");
+        } else {
+            self.keep(&active, &decoding, &mut written)?;
+        }
+        Ok(Conclusion::Done(Outcome::Written(written)))
+    }
+
+    fn keep(&mut self, active: &Active, decoding: &Decoding, written: &mut Written) -> Result<()> {
+        let (row, chunk) = (&active.row, &active.job.chunk);
+        if !active.job.script.options.word_times {
+            written.utterances = utter::pieces(self.transcriber.tokenizer(), decoding, row.language, chunk)?;
+            return Ok(());
+        }
+        let started = Instant::now();
+        let words = self.batch()?.align(row, decoding)?;
+        written.align_time = started.elapsed();
+        for span in utter::stretched(&words) {
+            let what = "words stretch over this time; something said here may be missing";
+            written.warnings.push(format!("{:.2}-{:.2} s: {what}", span.start, span.end));
+        }
+        written.utterances = vec![utter::timed(decoding, row.language, chunk, words)];
+        Ok(())
+    }
+}
+
+enum Conclusion {
+    Done(Outcome),
+    Again(Box<Active>),
+}
+
+impl Written {
+    fn warn(&mut self, active: &Active, what: &str) {
+        let span = active.job.chunk.span();
+        self.warnings.push(format!("{:.2}-{:.2} s: {what}", span.start, span.end));
+    }
+}
+
+impl Stage for Writer {
+    type Job = Job;
+    type Output = Outcome;
+    const NAME: &'static str = "transcriber";
+
+    fn places(&self) -> usize {
+        self.places
+    }
+
+    fn intake(&self) -> usize {
+        if self.transcriber.compute().device.is_cpu() { 2 } else { INTAKE_ON_GPU }
+    }
+
+    fn admit(&mut self, jobs: Vec<(Key, Arc<Job>)>) -> Result<()> {
+        let slots = self.seat(&jobs)?;
+        let heard = self.detect(&jobs, &slots)?;
+        let mut rows = Vec::new();
+        for (((key, job), slot), heard) in jobs.into_iter().zip(slots).zip(heard) {
+            let row = |language| Row::new(job.chunk.clone(), job.script.clone(), job.key.1, slot, language);
+            match (&job.work, heard) {
+                (Work::Detect, Some(heard)) => self.finished.push((key, Ok(Outcome::Detected(heard)))),
+                (Work::Detect, None) => return Err(Error::Bug("no language was detected".into())),
+                (Work::Place(language, text), _) => {
+                    let words = self.batch()?.place(&row(*language), text)?;
+                    self.finished.push((key, Ok(Outcome::Placed(words))));
+                }
+                (Work::Attempt(language), _) => {
+                    rows.push(Active { row: row(*language).greedy(), key, job });
+                }
+                (Work::Write(Tongue::Known(language)), _) => rows.push(Active { row: row(*language), key, job }),
+                (Work::Write(Tongue::Own(recording, fallback)), heard) => {
+                    let own = heard.and_then(|heard| heard.likeliest_within(recording)).unwrap_or(*fallback);
+                    rows.push(Active { row: row(own), key, job });
+                }
+            }
+        }
+        self.begin(rows)
+    }
+
+    fn step(&mut self) -> Result<Vec<(Key, Result<Outcome>)>> {
+        if !self.active.is_empty() && self.finished.is_empty() {
+            let mut rows = std::mem::take(&mut self.active);
+            let flags = self.batch()?.step(&mut rows.iter_mut().map(|active| &mut active.row).collect::<Vec<_>>())?;
+            self.part(rows, &flags)?;
+        }
+        Ok(std::mem::take(&mut self.finished))
+    }
+
+    fn dismiss(&mut self, key: Key) {
+        self.active.retain(|active| active.key != key);
+        self.finished.retain(|(finished, _)| *finished != key);
+    }
+
+    fn clear(&mut self) {
+        self.batch = None;
+        self.active.clear();
+        self.finished.clear();
+    }
+}
