@@ -67,7 +67,6 @@ fn load(
     compute: Compute,
     cancelled: &AtomicBool,
 ) -> anyhow::Result<Arc<Pipeline>> {
-    let started = Instant::now();
     let bars = Bars::new(!global.quiet && !global.json_log);
     let show = |progress| bars.show(progress);
     let watch = Watch::new(&show, cancelled);
@@ -88,7 +87,6 @@ fn load(
     if arguments.diarize {
         engine.warm_speakers(&watch)?;
     }
-    tracing::info!(model = arguments.model, seconds = started.elapsed().as_secs_f64(), "models loaded");
     Ok(pipeline)
 }
 

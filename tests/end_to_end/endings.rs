@@ -134,7 +134,7 @@ fn interrupted(signal: &str) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     let loaded = said.next().unwrap().unwrap();
-    assert!(loaded.contains("models loaded"), "{loaded}");
+    assert!(loaded.contains("model loaded"), "{loaded}");
     thread::sleep(Duration::from_millis(700));
     let killed = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap();
     assert!(killed.success());

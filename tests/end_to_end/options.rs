@@ -87,7 +87,7 @@ fn batches() {
         together.stderr.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
     let message = |event: &Value| event["fields"]["message"].as_str().unwrap_or_default().to_owned();
     let last = events.last().unwrap();
-    assert_eq!(message(&events[0]), "models loaded");
+    assert_eq!(message(&events[0]), "model loaded");
     assert_eq!(message(last), "transcribed");
     assert!(number(&last["fields"], "duration") > 29.0 && number(&last["fields"], "segments") > 3.0, "{last}");
 }
