@@ -131,7 +131,7 @@ fn on_one_line(text: &str) -> String {
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
         Some(Error::Request(_)) => 2,
-        Some(Error::Audio(_)) => 3,
+        Some(Error::Audio(_) | Error::TooLarge(_)) => 3,
         Some(Error::Weights(_)) => 4,
         Some(Error::Machine(_) | Error::Busy { .. } | Error::Deadline(_)) => 5,
         Some(Error::Cancelled) => 130,
