@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn status(path: &str, authorization: Option<&str>) -> Option<u16> {
-        let keys = [Secret::new("first"), Secret::new("second")];
+        let keys = ["first", "second"].map(|key| key.parse::<Secret>().unwrap());
         let request = TestRequest::with_uri(path);
         let request = match authorization {
             Some(value) => request.insert_header((header::AUTHORIZATION, value)),

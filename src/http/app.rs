@@ -10,8 +10,11 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::metrics::Metrics;
-use crate::{engine::Engine, settings::Settings};
+use super::{metrics::Metrics, readiness::Readiness};
+use crate::{
+    engine::{Capacity, Engine, EngineOptions, Keep},
+    settings::Settings,
+};
 
 /// The service: the engine, how it is to be run, what is counted. Clones are the same service.
 #[derive(Clone)]
@@ -21,6 +24,7 @@ struct Inner {
     engine: Engine,
     settings: Settings,
     metrics: Metrics,
+    readiness: Readiness,
     /// Decoders that may work at once: each holds a recording's samples while nobody has asked for them yet.
     decoders: Arc<Semaphore>,
     /// Threads that work for requests, also those whose client has left.
@@ -33,7 +37,8 @@ impl App {
         let metrics = Metrics::new(&engine);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let decoders = Arc::new(Semaphore::new(cores.max(2)));
-        Self(Arc::new(Inner { engine, settings, metrics, decoders, jobs: AtomicUsize::new(0) }))
+        let readiness = Readiness::waiting_for(&settings.preload);
+        Self(Arc::new(Inner { engine, settings, metrics, readiness, decoders, jobs: AtomicUsize::new(0) }))
     }
 
     /// The engine.
@@ -49,6 +54,11 @@ impl App {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Whether requests should come.
+    pub fn readiness(&self) -> &Readiness {
+        &self.0.readiness
     }
 
     pub(super) fn decoders(&self) -> &Arc<Semaphore> {
@@ -67,6 +77,21 @@ impl App {
         while self.0.jobs.load(Ordering::SeqCst) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// How an engine works for these settings.
+pub fn engine_options(settings: &Settings) -> EngineOptions {
+    EngineOptions {
+        batch_size: settings.batch_size,
+        capacity: Capacity { requests: settings.max_requests, audio_seconds: settings.max_queued_seconds },
+        keep: Keep {
+            models: settings.max_models,
+            bytes: settings.max_model_bytes,
+            idle: settings.idle_unload,
+            pinned: settings.pinned.clone(),
+        },
+        repositories: settings.repositories,
     }
 }
 

@@ -7,23 +7,27 @@
 mod access;
 pub mod app;
 mod body;
+mod choice;
 mod edge;
 pub mod failure;
 pub mod fields;
 pub mod form;
 pub mod metrics;
+pub mod readiness;
 pub mod server;
 pub mod status;
 pub mod upload;
 pub mod work;
 
 pub use access::OPEN;
-pub use app::App;
+pub use app::{App, engine_options};
 pub use edge::RequestId;
 pub use failure::{Failure, FieldError, Shape};
 pub use fields::{Fields, quoted};
 pub use form::Form;
 pub use metrics::Metrics;
+pub use readiness::{Phase, Readiness};
+pub use server::Server;
 pub use upload::Upload;
 pub use work::{Job, Recording, Times, Work};
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix_web::{HttpServer, dev::ServerHandle};
+use tokio::sync::oneshot;
 
 use super::app::App;
 use crate::{Error, Result};
@@ -30,13 +31,13 @@ impl Server {
     /// # Errors
     /// [`Error::Machine`] when the address cannot be had.
     pub fn bind(app: App) -> Result<Self> {
-        let (host, port) = (app.settings().host.clone(), app.settings().port);
+        let (host, port) = (app.settings().host, app.settings().port);
         let refused = |reason: std::io::Error| {
             Error::Machine(format!(
                 "cannot listen on {host}, port {port}: {reason}; choose others with --host and --port"
             ))
         };
-        let listener = TcpListener::bind((host.as_str(), port)).map_err(refused)?;
+        let listener = TcpListener::bind((host, port)).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         Ok(Self { app, listener, address })
     }
@@ -46,10 +47,11 @@ impl Server {
         self.address
     }
 
-    /// Answers until `ended` comes, then lets requests finish within the settings' time.
+    /// Answers until `ended` comes or a model that is wanted from the start cannot be had, then lets requests finish within
+    /// the settings' time.
     ///
     /// # Errors
-    /// [`Error::Machine`] when the system refuses threads or sockets.
+    /// [`Error::Machine`] when the system refuses threads or sockets; what kept a model from being loaded.
     pub fn run(self, ended: impl Future<Output = ()> + 'static) -> Result<()> {
         actix_web::rt::System::new().block_on(self.answer(ended))
     }
@@ -57,7 +59,6 @@ impl Server {
     async fn answer(self, ended: impl Future<Output = ()> + 'static) -> Result<()> {
         let Self { app, listener, .. } = self;
         let (patience, service) = (app.settings().shutdown_timeout, app.clone());
-        let refused = |reason: std::io::Error| Error::Machine(format!("the service cannot run: {reason}"));
         let server = HttpServer::new(move || super::application(&service))
             .workers(ANSWERING_THREADS)
             .h1_allow_half_closed(false)
@@ -67,17 +68,39 @@ impl Server {
             .listen(listener)
             .map_err(refused)?
             .run();
-        actix_web::rt::spawn(end_after(ended, app.clone(), server.handle()));
+        let end = actix_web::rt::spawn(end_after(ended, app.clone(), server.handle()));
         server.await.map_err(refused)?;
         app.settle(SETTLE).await;
-        Ok(())
+        end.await.unwrap_or(Ok(()))
     }
 }
 
-async fn end_after(ended: impl Future<Output = ()>, app: App, server: ServerHandle) {
-    ended.await;
-    app.engine().admission().close();
+/// Waits for the end, then stops the server in order.
+async fn end_after(ended: impl Future<Output = ()>, app: App, server: ServerHandle) -> Result<()> {
+    let (sender, loaded) = oneshot::channel();
+    let loader = app.clone();
+    std::thread::Builder::new()
+        .name("preload".into())
+        // Nobody listens when the service ends first.
+        .spawn(move || drop(sender.send(loader.preload())))
+        .map_err(refused)?;
+    let failed = async {
+        match loaded.await {
+            Ok(Err(error)) => error,
+            _ => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        () = ended => Ok(()),
+        error = failed => Err(error),
+    };
+    app.end();
     let (inside, _) = app.engine().admission().load();
-    tracing::info!(requests = inside, "shutting down: no new requests, those inside may finish");
+    tracing::info!(requests = inside, "shutting down: nobody is let in any more, requests that are inside may finish");
     server.stop(true).await;
+    outcome
+}
+
+fn refused(reason: std::io::Error) -> Error {
+    Error::Machine(format!("the service cannot run: {reason}"))
 }
