@@ -28,7 +28,8 @@ impl App {
         if own().any(|name| name == wanted) || settings.repositories && is_repository(wanted) {
             return Ok(wanted.to_owned());
         }
-        let names = manifest.models.iter().filter(|model| model.role == Role::Transcriber).map(|model| model.name.as_str());
+        let names =
+            manifest.models.iter().filter(|model| model.role == Role::Transcriber).map(|model| model.name.as_str());
         let names: Vec<&str> = names.collect();
         let message = format!("the model {} is not known here; choose one of {}", quoted(wanted), names.join(", "));
         Err(Failure::new(StatusCode::NOT_FOUND, message).named("model_not_found"))

@@ -14,8 +14,10 @@ pub mod fields;
 pub mod form;
 pub mod metrics;
 pub mod readiness;
+pub mod schema;
 pub mod server;
 pub mod status;
+pub mod transcribe;
 pub mod upload;
 pub mod work;
 
@@ -40,17 +42,19 @@ use actix_web::{
 use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_swagger_ui::SwaggerUi;
 
+use self::schema::Common;
+
 /// The routes of every API: a line each.
-const ROUTES: [fn(&mut ServiceConfig); 1] = [status::routes];
+const ROUTES: [fn(&mut ServiceConfig); 2] = [status::routes, transcribe::routes];
 
 /// The documents of every API: a line each.
 fn documents() -> Vec<Document> {
-    vec![status::Api::openapi()]
+    vec![status::Api::openapi(), transcribe::Api::openapi()]
 }
 
 /// What the whole service says of itself.
 #[derive(OpenApi)]
-#[openapi(info(title = "Palabra", description = DESCRIPTION))]
+#[openapi(info(title = "Palabra", description = DESCRIPTION), modifiers(&Common))]
 struct Service;
 
 const DESCRIPTION: &str = "Speech in, words out, each with its time and its speaker.";

@@ -117,19 +117,43 @@ pub struct Given {
     #[arg(long, env = "PALABRA_MAX_REQUESTS", value_name = "N", help_heading = "Limits", hide_env_values = true)]
     pub max_requests: Option<usize>,
     /// Audio that they hold at most; a longer recording is let in when it is alone [default: 4h]
-    #[arg(long, env = "PALABRA_MAX_QUEUED_SECONDS", value_name = "TIME", help_heading = "Limits", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PALABRA_MAX_QUEUED_SECONDS",
+        value_name = "TIME",
+        help_heading = "Limits",
+        hide_env_values = true
+    )]
     pub max_queued_seconds: Option<Seconds>,
     /// Size of an upload at most [default: 1GiB]
-    #[arg(long, env = "PALABRA_MAX_UPLOAD_BYTES", value_name = "SIZE", help_heading = "Limits", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PALABRA_MAX_UPLOAD_BYTES",
+        value_name = "SIZE",
+        help_heading = "Limits",
+        hide_env_values = true
+    )]
     pub max_upload_bytes: Option<Bytes>,
     /// Length of a recording at most [default: 4h]
-    #[arg(long, env = "PALABRA_MAX_AUDIO_SECONDS", value_name = "TIME", help_heading = "Limits", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PALABRA_MAX_AUDIO_SECONDS",
+        value_name = "TIME",
+        help_heading = "Limits",
+        hide_env_values = true
+    )]
     pub max_audio_seconds: Option<Seconds>,
     /// A request may take so long from the arrival of its last byte [default: 1h]
     #[arg(long, env = "PALABRA_REQUEST_TIMEOUT", value_name = "TIME", help_heading = "Limits", hide_env_values = true)]
     pub request_timeout: Option<Seconds>,
     /// Requests may go on for so long after the service was told to end [default: 60s]
-    #[arg(long, env = "PALABRA_SHUTDOWN_TIMEOUT", value_name = "TIME", help_heading = "Limits", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PALABRA_SHUTDOWN_TIMEOUT",
+        value_name = "TIME",
+        help_heading = "Limits",
+        hide_env_values = true
+    )]
     pub shutdown_timeout: Option<Seconds>,
     /// Folder for uploads while they are needed [default: the system's]
     #[arg(long, env = "PALABRA_TEMP_FOLDER", value_name = "FOLDER", help_heading = "Limits", hide_env_values = true)]
