@@ -11,6 +11,9 @@ pub enum Error {
     /// The audio cannot be used: not audio, an unknown codec, nothing in it. The caller must send another file.
     #[error("{0}")]
     Audio(String),
+    /// The recording is larger or longer than allowed. The caller must send less.
+    #[error("{0}")]
+    TooLarge(String),
     /// A model could not be found, fetched, verified or read. The caller or the operator must provide it.
     #[error("{0}")]
     Weights(String),

@@ -6,14 +6,18 @@ mod cancel;
 mod models;
 mod output;
 mod panic;
+mod serve;
 mod streams;
 mod transcribe;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use palabra::{Error, weights::StoreOptions};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{SubscriberBuilder, format::{DefaultFields, Format}},
+};
 
 /// Speech in, words out, each with its time and its speaker.
 #[derive(Debug, Parser)]
@@ -66,6 +70,8 @@ struct Global {
 enum Command {
     /// Turn recordings into text with times and speakers
     Transcribe(Box<arguments::TranscribeArguments>),
+    /// Serve the same over HTTP: the API of the WhisperX service that this replaces, and OpenAI's
+    Serve(Box<serve::ServeArguments>),
     /// See, fetch and check models
     Models(models::ModelsArguments),
 }
@@ -77,7 +83,10 @@ pub fn run() -> ExitCode {
         Err(refusal) => return refuse(&refusal),
     };
     let global = &cli.global;
-    start_log(global.json_log, global.quiet);
+    // The service's own settings say how its log looks.
+    if !matches!(cli.command, Command::Serve(_)) {
+        start_log(global.json_log, global.quiet);
+    }
     let store = StoreOptions {
         root: global.cache_dir.clone(),
         offline: global.offline,
@@ -86,6 +95,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = panic::guarded(|| match &cli.command {
         Command::Transcribe(arguments) => transcribe::run(arguments, global, &store),
+        Command::Serve(arguments) => serve::run(arguments, global, &store),
         Command::Models(arguments) => models::run(arguments, global, &store),
     });
     outcome.unwrap_or_else(|error| {
@@ -131,7 +141,7 @@ fn on_one_line(text: &str) -> String {
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
         Some(Error::Request(_)) => 2,
-        Some(Error::Audio(_)) => 3,
+        Some(Error::Audio(_) | Error::TooLarge(_)) => 3,
         Some(Error::Weights(_)) => 4,
         Some(Error::Machine(_) | Error::Busy { .. } | Error::Deadline(_)) => 5,
         Some(Error::Cancelled) => 130,
@@ -146,9 +156,22 @@ fn start_log(json: bool, quiet: bool) {
         (false, true) => "palabra=info,warn",
         (false, false) => "warn",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    let log = log(default);
     if json { log.json().init() } else { log.without_time().with_target(false).init() }
+}
+
+/// The log of a service: a line per request and what happens between them, with the time.
+fn start_service_log(json: bool, quiet: bool) {
+    let log = log(if quiet { "error" } else { "palabra=info,warn" });
+    if json { log.json().init() } else { log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init() }
+}
+
+type Log = SubscriberBuilder<DefaultFields, Format, EnvFilter, fn() -> std::io::Stderr>;
+
+fn log(default: &str) -> Log {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let writer: fn() -> std::io::Stderr = std::io::stderr;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false)
 }
 
 #[cfg(test)]

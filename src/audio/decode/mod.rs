@@ -84,7 +84,7 @@ pub struct Decoded {
 ///
 /// # Errors
 /// [`Error::Audio`] naming the file: it cannot be read, is no audio, is of an unsupported format, holds nothing that can
-/// be decoded, or exceeds `limits`. [`Error::Cancelled`] once `watch` is cancelled.
+/// be decoded. [`Error::TooLarge`] when it exceeds `limits`, [`Error::Cancelled`] once `watch` is cancelled.
 pub fn decode_file(path: &Path, limits: &Limits, watch: &Watch<'_>) -> Result<Decoded> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     Source::open(path, limits)
@@ -107,6 +107,7 @@ pub fn check_file(path: &Path, limits: &Limits) -> Result<()> {
 fn naming(path: &Path, error: Error) -> Error {
     match error {
         Error::Audio(sentence) => Error::Audio(format!("{}: {sentence}", path.display())),
+        Error::TooLarge(sentence) => Error::TooLarge(format!("{}: {sentence}", path.display())),
         other => other,
     }
 }

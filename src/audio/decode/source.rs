@@ -92,7 +92,7 @@ impl Source {
 
 fn check_bytes(length: u64, limits: &Limits) -> Result<()> {
     match limits.max_bytes {
-        Some(most) if length > most => Err(Error::Audio(format!(
+        Some(most) if length > most => Err(Error::TooLarge(format!(
             "the file is larger than the limit of {most} bytes; send a shorter or smaller one"
         ))),
         _ => Ok(()),

@@ -108,7 +108,7 @@ impl<'a> TrackStream<'a> {
     /// Decodes to the end, as far as the file allows.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Audio`] when the audio is longer than the limit.
+    /// [`Error::Cancelled`]; [`Error::TooLarge`] when the audio is longer than the limit.
     pub(super) fn run(mut self, watch: &Watch<'_>) -> Result<Outcome> {
         let mut reported = 0.0;
         while self.outcome.stop.is_none() && self.fruitless < MOST_FRUITLESS {
@@ -200,7 +200,7 @@ impl<'a> TrackStream<'a> {
 fn check_length(limits: &Limits, seconds: f64) -> Result<()> {
     match limits.max_seconds {
         Some(most) if seconds > most => {
-            Err(Error::Audio(format!("the audio is longer than the limit of {most} seconds; send it in parts")))
+            Err(Error::TooLarge(format!("the audio is longer than the limit of {most} seconds; send it in parts")))
         }
         _ => Ok(()),
     }

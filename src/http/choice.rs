@@ -1,0 +1,59 @@
+//! Which models a request may name.
+
+use std::path::Path;
+
+use actix_web::http::StatusCode;
+
+use super::{app::App, failure::Failure, fields::quoted};
+use crate::weights::Role;
+
+impl App {
+    /// The name under which the engine knows the model that a request asks for; `None` asks for the service's own. A name
+    /// or alias of the manifest, a model of the settings, or, where the settings allow it, a repository of the hub: never
+    /// a path on this machine.
+    ///
+    /// # Errors
+    /// 404 with the code `model_not_found`; say which field it is about with [`Failure::about`].
+    pub fn model(&self, wanted: Option<&str>) -> Result<String, Failure> {
+        let settings = self.settings();
+        let Some(wanted) = wanted.map(str::trim).filter(|name| !name.is_empty()) else {
+            return Ok(settings.model.clone());
+        };
+        let manifest = self.engine().store().manifest();
+        let known = manifest.find(wanted).or_else(|| manifest.find_repository(wanted));
+        if let Some(model) = known.filter(|model| model.role == Role::Transcriber) {
+            return Ok(model.name.clone());
+        }
+        let own = || settings.preload.iter().chain(&settings.pinned).chain([&settings.model]);
+        if own().any(|name| name == wanted) || settings.repositories && is_repository(wanted) {
+            return Ok(wanted.to_owned());
+        }
+        let names =
+            manifest.models.iter().filter(|model| model.role == Role::Transcriber).map(|model| model.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let message = format!("the model {} is not known here; choose one of {}", quoted(wanted), names.join(", "));
+        Err(Failure::new(StatusCode::NOT_FOUND, message).named("model_not_found"))
+    }
+}
+
+/// `owner/name`, and no folder of that name on this machine.
+fn is_repository(name: &str) -> bool {
+    let plain = |part: &str| {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+        !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.chars().all(allowed)
+    };
+    name.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name)) && !Path::new(name).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_no_repositories() {
+        assert!(is_repository("openai/whisper-tiny"));
+        for path in ["/etc/passwd", "../x", "src/http", "a/b/c", "base", "./a", "a/.."] {
+            assert!(!is_repository(path), "{path}");
+        }
+    }
+}

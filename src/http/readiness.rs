@@ -1,0 +1,87 @@
+//! Whether requests should come: not before the models that are wanted from the start are there, not while it ends.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::app::App;
+use crate::{Result, progress::Watch};
+
+/// What the service waits for before it calls itself ready.
+#[derive(Debug)]
+pub struct Readiness {
+    waiting: Mutex<Vec<String>>,
+    ending: AtomicBool,
+}
+
+/// How far the service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Models that are wanted from the start are on their way; requests are answered, but wait for them.
+    Starting,
+    /// Everything is there.
+    Ready,
+    /// Nobody is let in any more.
+    Ending,
+}
+
+impl Readiness {
+    pub(super) fn waiting_for(models: &[String]) -> Self {
+        Self { waiting: Mutex::new(models.to_vec()), ending: AtomicBool::new(false) }
+    }
+
+    /// How far the service is.
+    pub fn phase(&self) -> Phase {
+        if self.ending.load(Ordering::Relaxed) {
+            Phase::Ending
+        } else if self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            Phase::Ready
+        } else {
+            Phase::Starting
+        }
+    }
+
+    /// Notes that `model` is there.
+    fn arrived(&self, model: &str) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).retain(|waiting| waiting != model);
+    }
+}
+
+impl App {
+    /// Loads the models that are wanted from the start, one after the other; blocks. Ends early when the service does.
+    ///
+    /// # Errors
+    /// What the engine gives for the first one that cannot be had.
+    pub fn preload(&self) -> Result<()> {
+        for model in &self.settings().preload {
+            let ending = &self.readiness().ending;
+            self.engine().pipeline(model, None, &Watch::new(&|_| {}, ending))?;
+            tracing::info!(model, "loaded");
+            self.readiness().arrived(model);
+        }
+        Ok(())
+    }
+
+    /// Lets nobody in any more; requests that are inside go on.
+    pub fn end(&self) {
+        self.readiness().ending.store(true, Ordering::Relaxed);
+        self.engine().admission().close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_ready_when_every_model_has_arrived_and_never_again_once_it_ends() {
+        let readiness = Readiness::waiting_for(&["tiny".into(), "base".into()]);
+        readiness.arrived("tiny");
+        assert_eq!(readiness.phase(), Phase::Starting);
+        readiness.arrived("base");
+        assert_eq!(readiness.phase(), Phase::Ready);
+        readiness.ending.store(true, Ordering::Relaxed);
+        assert_eq!(readiness.phase(), Phase::Ending);
+    }
+}

@@ -1,0 +1,310 @@
+//! `POST /transcribe/`: the WhisperX service that Palabra replaces, with the union of its two published bodies.
+//!
+//! What could not be done besides the text (word times, speakers) is a warning in a full answer, as there.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, Payload, ServiceConfig},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::{OpenApi, ToSchema};
+
+use super::{
+    app::App,
+    failure::Failure,
+    form::Form,
+    schema::{DetailFailures, Segment, Turn, Word},
+    work::{Job, Recording, Work},
+};
+use crate::{
+    Error, Result,
+    engine::{Align, Options, Pipeline},
+    formats::Document,
+    language::Language,
+    settings::{LARGEST_BATCH, Secret},
+    stages::{diarize::DiarizeOptions, language::LanguageChoice},
+    transcript::Transcript,
+};
+
+/// The field that holds the recording.
+const FILE: &str = "audio_file";
+
+/// Adds the routes.
+pub fn routes(config: &mut ServiceConfig) {
+    for path in ["/transcribe/", "/transcribe"] {
+        config.service(web::resource(path).route(web::post().to(transcribe)));
+    }
+}
+
+/// The document of these routes.
+#[derive(OpenApi)]
+#[openapi(paths(transcribe), components(schemas(TranscribeForm, TranscribeAnswer, OptionsUsed)))]
+pub struct Api;
+
+/// The form; unknown fields are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes")]
+struct TranscribeForm {
+    /// The recording: audio or video of any common format.
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    audio_file: Vec<u8>,
+    /// A Whisper model; without it the service's own, `base` where nothing else is set.
+    #[schema(nullable = false, example = "base")]
+    model_name: Option<String>,
+    /// The language spoken, as a code or an English name; without it, it is detected.
+    #[schema(nullable = false, example = "en")]
+    language: Option<String>,
+    /// Chunks that are written side by side.
+    #[schema(nullable = false, minimum = 1, maximum = 256, default = 16)]
+    batch_size: Option<u32>,
+    /// Whether words get times.
+    #[schema(nullable = false, default = true)]
+    align_audio: Option<bool>,
+    /// Whether words get times; both must be true.
+    #[schema(nullable = false, default = true)]
+    word_level_timestamps: Option<bool>,
+    /// Whether speakers are told apart.
+    #[schema(nullable = false, default = false)]
+    diarize_audio: Option<bool>,
+    /// A token for the model hub, used for this request alone; speakers need none.
+    #[schema(nullable = false)]
+    hf_token: Option<String>,
+    /// At least this many speakers, with `diarize_audio`.
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
+    min_speakers: Option<u32>,
+    /// At most this many speakers, with `diarize_audio`.
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
+    max_speakers: Option<u32>,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+struct Ask {
+    model: String,
+    /// As the caller wrote it, for `options_used`.
+    model_name: String,
+    language_requested: Option<String>,
+    hub_token: Option<Secret>,
+    word_times: bool,
+    diarize: bool,
+    batch_size: usize,
+    options: Options,
+}
+
+impl Ask {
+    fn read(app: &App, form: &Form) -> std::result::Result<Self, Failure> {
+        let mut fields = form.fields();
+        fields.require(FILE);
+        let model_name = fields.text("model_name");
+        let language = fields.parse("language", read_language).flatten();
+        let batch_size = fields.integer("batch_size", 1..=LARGEST_BATCH as i64);
+        let batch_size = batch_size.and_then(|size| size.try_into().ok()).unwrap_or(16);
+        let align = fields.boolean("align_audio").unwrap_or(true);
+        let word_times = fields.boolean("word_level_timestamps").unwrap_or(true) && align;
+        let diarize = fields.boolean("diarize_audio").unwrap_or(false);
+        let hub_token = fields.parse("hf_token", |text| text.trim().parse::<Secret>());
+        let mut speakers = |name| fields.integer(name, 1..=1000).and_then(|count| count.try_into().ok());
+        let speakers = DiarizeOptions {
+            min_speakers: speakers("min_speakers"),
+            max_speakers: speakers("max_speakers"),
+            ..DiarizeOptions::default()
+        };
+        if let Err(reason) = speakers.bounds() {
+            fields.refuse("min_speakers", format!("Value error, {reason}"), "value_error");
+        }
+        fields.finish()?;
+        let mut options = Options::default();
+        options.transcribe.batch_size = batch_size;
+        options.transcribe.language = language.map_or(LanguageChoice::Detect, LanguageChoice::Fixed);
+        options.align = if word_times { Align::Auto } else { Align::Off };
+        options.diarize = diarize.then_some(speakers);
+        let model = app.model(model_name.as_deref()).map_err(|failure| failure.about("model_name"))?;
+        let language_requested = form.text("language").map(str::to_owned);
+        let model_name = model_name.unwrap_or_else(|| model.clone());
+        Ok(Self { model, model_name, language_requested, hub_token, word_times, diarize, batch_size, options })
+    }
+}
+
+/// `None` for `auto`.
+fn read_language(text: &str) -> Result<Option<Language>> {
+    if text.trim().eq_ignore_ascii_case("auto") { Ok(None) } else { text.parse().map(Some) }
+}
+
+/// What was said when, and by whom.
+#[derive(Debug, Serialize, ToSchema)]
+struct TranscribeAnswer {
+    /// The language as a code.
+    language: String,
+    /// Its probability; 1 when it was given.
+    language_probability: Value,
+    #[schema(value_type = Vec<Segment>)]
+    segments: Value,
+    #[schema(value_type = Vec<Word>)]
+    word_segments: Value,
+    /// All text in one line.
+    full_text: String,
+    options_used: OptionsUsed,
+    /// Who speaks when, apart from words; with `diarize_audio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Turn>>, nullable = false)]
+    speaker_activity_segments: Option<Value>,
+    /// What could not be done, by `alignment` and `diarization`, and what else is worth knowing, by `transcription`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>, nullable = false)]
+    warnings: Map<String, Value>,
+}
+
+/// What was asked for and what was done, under the names of both published versions.
+#[derive(Debug, Serialize, ToSchema)]
+struct OptionsUsed {
+    model_name: String,
+    #[schema(required)]
+    language_requested: Option<String>,
+    batch_size: usize,
+    alignment_performed: bool,
+    diarization_performed: bool,
+    alignment_requested_for_words: bool,
+    alignment_performed_for_words: bool,
+    diarization_requested: bool,
+    diarization_speaker_turns_generated: bool,
+    diarization_word_level_assigned: bool,
+    word_level_timestamps_requested: bool,
+    /// `cuda` or `cpu`.
+    device: &'static str,
+    /// The number type of the weights, such as `float32`.
+    compute_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    alignment_warning: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    diarization_warning: Option<String>,
+}
+
+/// A transcript, and why parts of it are missing.
+struct Outcome {
+    transcript: Transcript,
+    alignment_problem: Option<String>,
+    diarization_problem: Option<String>,
+}
+
+/// Transcribe a recording, with the time of every word and, if wanted, its speaker.
+///
+/// The path answers without its slash at the end as well.
+#[utoipa::path(
+    post,
+    path = "/transcribe/",
+    tag = "Transcription",
+    request_body(content = TranscribeForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "The transcript", body = TranscribeAnswer, headers(
+        ("x-request-id" = String, description = "The name of this request in the log"),
+        ("x-queue-time" = u64, description = "Milliseconds that it waited"),
+        ("x-inference-time" = u64, description = "Milliseconds that it was worked on"),
+    )), DetailFailures)
+)]
+async fn transcribe(app: Data<App>, request: HttpRequest, body: Payload) -> std::result::Result<HttpResponse, Failure> {
+    let work = Work::enter(&app)?;
+    let form = Form::receive(&app, &request, body, &[FILE]).await?;
+    let ask = Ask::read(&app, &form)?;
+    let upload = form.file(FILE)?;
+    drop(form);
+    work.received();
+    let recording = work.decode(upload).await?;
+    let (outcome, ask) = work.run(move |job| Ok((attempt(job, &recording, &ask)?, ask))).await?;
+    let mut response = HttpResponse::Ok();
+    work.finish(&outcome.transcript.timings).write(&mut response);
+    Ok(response.json(answer(&app, ask, outcome)))
+}
+
+/// Transcribes; without speakers or word times where these fail for a reason that is not the caller's.
+fn attempt(job: &Job, recording: &Recording, ask: &Ask) -> Result<Outcome> {
+    let token = ask.hub_token.as_ref().map(Secret::expose);
+    let pipeline = job.engine().pipeline(&ask.model, token, &job.watch())?;
+    pipeline.check(&ask.options)?;
+    let mut options = ask.options.clone();
+    let outcome = |transcript| Outcome { transcript, alignment_problem: None, diarization_problem: None };
+    let error = match run(job, &pipeline, recording, &options) {
+        Ok(transcript) => return Ok(outcome(transcript)),
+        Err(error) if !is_ours(&error) => return Err(error),
+        Err(error) => error,
+    };
+    if options.diarize.take().is_some()
+        && let Ok(transcript) = run(job, &pipeline, recording, &options)
+    {
+        return Ok(Outcome { diarization_problem: Some(Failure::from(error).message), ..outcome(transcript) });
+    }
+    if options.align != Align::Off {
+        options = Options { align: Align::Off, ..ask.options.clone() };
+        if let Ok(transcript) = run(job, &pipeline, recording, &options) {
+            return Ok(Outcome { alignment_problem: Some(Failure::from(error).message), ..outcome(transcript) });
+        }
+    }
+    Err(error)
+}
+
+fn run(job: &Job, pipeline: &Pipeline, recording: &Recording, options: &Options) -> Result<Transcript> {
+    pipeline.transcribe(recording.decoded.clone(), recording.seconds, options, &job.watch())
+}
+
+/// Whether the service, not the caller, is the reason.
+fn is_ours(error: &Error) -> bool {
+    matches!(error, Error::Weights(_) | Error::Machine(_) | Error::Tensor(_) | Error::Bug(_))
+}
+
+fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
+    let Outcome { transcript, alignment_problem, diarization_problem } = outcome;
+    let texts: Vec<&str> = transcript.segments.iter().map(|segment| segment.text.trim()).collect();
+    let full_text = texts.join(" ");
+    let mut document = serde_json::to_value(Document::new(&transcript)).unwrap_or_default();
+    let mut part = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
+    let aligned = ask.word_times && alignment_problem.is_none();
+    let diarized = ask.diarize && diarization_problem.is_none();
+    let mut warnings = Map::new();
+    let mut warn = |name: &str, sentence: &Option<String>| {
+        if let Some(sentence) = sentence {
+            warnings.insert(name.into(), json!(sentence));
+        }
+    };
+    warn("alignment", &alignment_problem);
+    warn("diarization", &diarization_problem);
+    warn("transcription", &(!transcript.warnings.is_empty()).then(|| transcript.warnings.join("; ")));
+    let speakers_on_words =
+        transcript.segments.iter().flat_map(|segment| &segment.words).any(|word| word.speaker.is_some());
+    TranscribeAnswer {
+        language: transcript.language.code().to_owned(),
+        language_probability: part("language_probability"),
+        segments: part("segments"),
+        word_segments: part("word_segments"),
+        full_text,
+        speaker_activity_segments: diarized.then(|| part("turns")),
+        warnings,
+        options_used: OptionsUsed {
+            model_name: ask.model_name,
+            language_requested: ask.language_requested,
+            batch_size: ask.batch_size,
+            alignment_performed: aligned,
+            diarization_performed: diarized,
+            alignment_requested_for_words: ask.word_times,
+            alignment_performed_for_words: aligned,
+            diarization_requested: ask.diarize,
+            diarization_speaker_turns_generated: diarized && !transcript.turns.is_empty(),
+            diarization_word_level_assigned: diarized && speakers_on_words,
+            word_level_timestamps_requested: ask.word_times,
+            device: if app.engine().compute().device.is_cuda() { "cuda" } else { "cpu" },
+            compute_type: type_name(app.engine().compute().dtype),
+            alignment_warning: alignment_problem,
+            diarization_warning: diarization_problem,
+        },
+    }
+}
+
+/// A number type under the name that clients of the replaced service know.
+fn type_name(dtype: candle_core::DType) -> &'static str {
+    match dtype {
+        candle_core::DType::F16 => "float16",
+        candle_core::DType::BF16 => "bfloat16",
+        candle_core::DType::F32 => "float32",
+        other => other.as_str(),
+    }
+}

@@ -1,0 +1,249 @@
+//! The work of one request, off the threads that answer: admitted, timed, cancelled when its client has left.
+//!
+//! ```ignore
+//! async fn transcribe(app: web::Data<App>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, Failure> {
+//!     let work = Work::enter(&app)?;                                      // 429/503 at once, before the body is read
+//!     let form = Form::receive(&app, &request, body, &["file"]).await?;
+//!     let ask = Ask::read(&form)?;                                        // cheap refusals first
+//!     let upload = form.file("file")?;
+//!     work.received();                                                    // the deadline starts
+//!     let recording = work.decode(upload).await?;                         // 400, 413, 429
+//!     let transcript = work.run(move |job| {                              // on a thread of its own; may block
+//!         let pipeline = job.engine().pipeline(&ask.model, None, &job.watch())?;
+//!         pipeline.transcribe(recording.decoded, recording.seconds, &ask.options, &job.watch())
+//!     }).await?;
+//!     let mut response = HttpResponse::Ok();
+//!     work.finish(&transcript.timings).write(&mut response);              // x-queue-time, x-inference-time
+//!     Ok(response.json(...))
+//! }
+//! ```
+//!
+//! A stream of events moves its `Work` into the body stream: [`Work::start`] gives the running job as a future beside
+//! which events can be sent, and dropping the stream cancels the job. Nothing here blocks a thread that answers. The
+//! place in the queue is given back when the client is served and the thread is done, whichever comes last.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix_web::HttpResponseBuilder;
+use tokio::sync::oneshot;
+
+use super::{app::App, failure::Failure, upload::Upload};
+use crate::{
+    Error, Result,
+    audio::decode::{Decoded, Limits, decode_file},
+    engine::{Engine, Permit},
+    progress::{Progress, Watch},
+    transcript::Timings,
+};
+
+/// A request that was let in. Dropping it cancels what still runs for it.
+pub struct Work(Arc<Shared>);
+
+struct Shared {
+    app: App,
+    permit: Mutex<Permit>,
+    cancelled: AtomicBool,
+    /// When everything of the request had arrived.
+    received: OnceLock<Instant>,
+}
+
+/// A decoded upload.
+#[derive(Debug)]
+pub struct Recording {
+    /// The samples and what was lost.
+    pub decoded: Decoded,
+    /// Seconds that decoding took.
+    pub seconds: f64,
+}
+
+impl Work {
+    /// Lets a request in, before anything of it is read.
+    ///
+    /// # Errors
+    /// 429 with Retry-After when the service is full, 503 while it shuts down.
+    pub fn enter(app: &App) -> std::result::Result<Self, Failure> {
+        let admission = app.engine().admission();
+        let permit = admission.enter().map_err(|error| {
+            let failure = Failure::from(error);
+            if admission.is_closed() {
+                Failure { status: actix_web::http::StatusCode::SERVICE_UNAVAILABLE, ..failure }
+            } else {
+                failure
+            }
+        })?;
+        let cancelled = AtomicBool::new(false);
+        Ok(Self(Arc::new(Shared {
+            app: app.clone(),
+            permit: Mutex::new(permit),
+            cancelled,
+            received: OnceLock::new(),
+        })))
+    }
+
+    /// Notes that everything of the request has arrived: from here its deadline and its queue time count. The first job
+    /// notes it otherwise.
+    pub fn received(&self) {
+        self.0.received();
+    }
+
+    /// Decodes an upload within the limits of the settings, and holds its seconds against what the service may hold.
+    ///
+    /// # Errors
+    /// 400 for what is no audio, 413 for what is too long, 429 with Retry-After when the queue is full, 504.
+    pub async fn decode(&self, upload: Upload) -> std::result::Result<Recording, Failure> {
+        let deadline = self.0.deadline();
+        let turn = tokio::time::timeout_at(deadline.into(), self.0.app.decoders().clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| late())?.map_err(|_| Failure::internal())?;
+        self.run(move |job| {
+            let started = Instant::now();
+            let limits = Limits { max_seconds: Some(job.0.app.settings().max_audio_seconds), max_bytes: None };
+            let decoded = decode_file(upload.path(), &limits, &job.watch()).map_err(|e| unnamed(e, upload.path()))?;
+            drop((upload, turn));
+            job.bring(decoded.audio.duration())?;
+            Ok(Recording { decoded, seconds: started.elapsed().as_secs_f64() })
+        })
+        .await
+    }
+
+    /// Runs blocking work on a thread of its own and waits for it.
+    ///
+    /// # Errors
+    /// What the work gives, 500 when it panics, 504 when the deadline passes.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Job) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, Failure> {
+        self.start(work).await
+    }
+
+    /// Starts blocking work on a thread of its own at once; the result can be awaited beside other things and does not
+    /// borrow the `Work`, which must live as long as the result is wanted.
+    pub fn start<T, W>(&self, work: W) -> impl Future<Output = std::result::Result<T, Failure>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Job) -> Result<T> + Send + 'static,
+    {
+        let shared = self.0.clone();
+        let deadline = shared.deadline();
+        let (sender, receiver) = oneshot::channel();
+        let job = Job(shared.clone());
+        let mark = shared.app.job();
+        let thread = std::thread::Builder::new().name("request".into());
+        let started = thread.spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| work(&job))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+            // Nobody listens when the client has left.
+            let _unheard = sender.send(result);
+            drop((job, mark));
+        });
+        async move {
+            started.map_err(|reason| Error::Machine(format!("no thread can be started: {reason}")))?;
+            match tokio::time::timeout_at(deadline.into(), receiver).await {
+                Ok(Ok(result)) => result.map_err(Failure::from),
+                Ok(Err(_)) => Err(Failure::internal()),
+                Err(_) => {
+                    shared.cancelled.store(true, Ordering::SeqCst);
+                    Err(late())
+                }
+            }
+        }
+    }
+
+    /// Notes that the request was served, and how long it took. `timings` are the transcript's.
+    pub fn finish(&self, timings: &Timings) -> Times {
+        self.0.permit.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        let passed = self.0.received().elapsed();
+        let at_work = |(stage, _): &&(&str, f64)| !matches!(*stage, "total" | "load" | "queue");
+        let inference: f64 = timings.0.iter().filter(at_work).map(|(_, seconds)| seconds).sum();
+        let inference = Duration::from_secs_f64(inference.max(0.0)).min(passed);
+        Times { queue: passed - inference, inference }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn received(&self) -> Instant {
+        *self.received.get_or_init(Instant::now)
+    }
+
+    fn deadline(&self) -> Instant {
+        self.received() + self.app.settings().request_timeout
+    }
+}
+
+/// What the work of a request may use; it lives on the thread that works.
+pub struct Job(Arc<Shared>);
+
+impl Job {
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        self.0.app.engine()
+    }
+
+    /// Ends the work when the client leaves or the deadline passes.
+    pub fn watch(&self) -> Watch<'_> {
+        self.watch_with(&|_: Progress| {})
+    }
+
+    /// As [`Job::watch`], and tells where the work is.
+    pub fn watch_with<'a>(&'a self, report: &'a (dyn Fn(Progress) + Sync)) -> Watch<'a> {
+        Watch::new(report, &self.0.cancelled).until(self.0.deadline())
+    }
+
+    /// Holds `seconds` of audio, all that the request has, against what the service may hold.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub fn bring(&self, seconds: f64) -> Result<()> {
+        self.0.permit.lock().unwrap_or_else(PoisonError::into_inner).bring(seconds)
+    }
+}
+
+/// How long a request waited and was worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// From the arrival of its last byte: everything that is not inference, such as waiting for a model.
+    pub queue: Duration,
+    /// In the stages of the pipeline.
+    pub inference: Duration,
+}
+
+impl Times {
+    /// Adds the headers `x-queue-time` and `x-inference-time`, in milliseconds.
+    pub fn write(&self, response: &mut HttpResponseBuilder) {
+        response.insert_header(("x-queue-time", self.queue.as_millis().to_string()));
+        response.insert_header(("x-inference-time", self.inference.as_millis().to_string()));
+    }
+}
+
+fn late() -> Failure {
+    Failure::from(Error::Deadline("the time allowed for this request is over; send a shorter recording".into()))
+}
+
+/// The error without the path of the temporary file.
+fn unnamed(error: Error, path: &Path) -> Error {
+    let place = format!("{}: ", path.display());
+    let plain = |sentence: String| sentence.strip_prefix(&place).map(str::to_owned).unwrap_or(sentence);
+    match error {
+        Error::Audio(sentence) => Error::Audio(plain(sentence)),
+        Error::TooLarge(sentence) => Error::TooLarge(plain(sentence)),
+        other => other,
+    }
+}
+
+fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    Error::Bug(format!("panic: {}", text.unwrap_or("without words")))
+}
