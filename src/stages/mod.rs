@@ -5,6 +5,7 @@ pub mod batch;
 pub mod chunk;
 pub mod cluster;
 pub mod diarize;
+pub mod identify;
 pub mod language;
 pub mod row;
 pub mod rules;
