@@ -11,6 +11,7 @@ use super::{
     known::Voices,
     labels::Labels,
     request::{Ask, ResponseFormat},
+    schema::{TranscriptionObject, TranslationObject},
 };
 use crate::{
     audio::decode::Decoded,
@@ -51,8 +52,7 @@ impl Answer {
 /// The failure to be told to the client.
 pub fn answer(job: &Job, ask: Ask, recording: Recording) -> Result<Answer, Failure> {
     let ready = Ready::prepare(job, &ask, &recording.decoded)?;
-    let transcript =
-        ready.pipeline.transcribe(recording.decoded, recording.seconds, &ready.options, &job.watch())?;
+    let transcript = ready.pipeline.transcribe(recording.decoded, recording.seconds, &ready.options, &job.watch())?;
     let labels = ready.voices.labels(&transcript);
     let (content_type, body) = body(&ask, &transcript, &labels, &ready.pipeline)?;
     Ok(Answer { content_type, body, timings: transcript.timings })
@@ -111,15 +111,22 @@ fn body(
     let translated = ask.options.transcribe.task == Task::Translate;
     let plain = "text/plain; charset=utf-8";
     Ok(match ask.format {
-        ResponseFormat::Json if translated => json(&Translation::new(transcript))?,
+        ResponseFormat::Json if translated => json(&TranslationObject::Json(Translation::new(transcript)))?,
         ResponseFormat::Json => {
             let bytes_of = |id| pipeline.token_bytes(id);
             let logprobs = ask.logprobs.then(|| Logprob::of(&transcript.segments, &bytes_of));
-            json(&Transcription::new(transcript, logprobs, ask.model.languages))?
+            json(&TranscriptionObject::Json(Transcription::new(transcript, logprobs, ask.model.languages)))?
         }
-        ResponseFormat::VerboseJson if translated => json(&VerboseTranscription::translation(transcript, labels))?,
-        ResponseFormat::VerboseJson => json(&VerboseTranscription::new(transcript, ask.granularities, labels))?,
-        ResponseFormat::DiarizedJson => json(&DiarizedTranscription::new(transcript, labels))?,
+        ResponseFormat::VerboseJson if translated => {
+            json(&TranslationObject::Verbose(VerboseTranscription::translation(transcript, labels)))?
+        }
+        ResponseFormat::VerboseJson => {
+            let verbose = VerboseTranscription::new(transcript, ask.granularities, labels);
+            json(&TranscriptionObject::Verbose(verbose))?
+        }
+        ResponseFormat::DiarizedJson => {
+            json(&TranscriptionObject::Diarized(DiarizedTranscription::new(transcript, labels)))?
+        }
         // One line as at OpenAI, unless each has a speaker before it.
         ResponseFormat::Text if ask.options.diarize.is_none() => (plain, text(&transcript.segments) + "\n"),
         ResponseFormat::Text => (plain, render(Format::Txt, transcript, "")),

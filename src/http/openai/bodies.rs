@@ -221,8 +221,9 @@ impl VerboseTranscription {
     /// The body of `transcript`.
     pub fn new(transcript: &Transcript, granularities: Granularities, labels: &Labels) -> Self {
         let segments = || transcript.segments.iter().enumerate();
-        let words =
-            || segments().flat_map(|(_, s)| s.words.iter().map(move |word| VerboseWord::new(word, s, labels))).collect();
+        let words = || {
+            segments().flat_map(|(_, s)| s.words.iter().map(move |word| VerboseWord::new(word, s, labels))).collect()
+        };
         Self {
             task: "transcribe",
             language: transcript.language.name(),

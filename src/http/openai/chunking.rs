@@ -132,7 +132,10 @@ mod tests {
             (r#"{"type": "server_vad", "threshold": 1.5}"#, "`threshold` takes a number from 0 to 1"),
             (r#"{"type": "server_vad", "threshold": "loud"}"#, "`threshold` takes"),
             (r#"{"type": "server_vad", "silence_duration_ms": -1}"#, "`silence_duration_ms` takes"),
-            (r#"{"type": "server_vad", "prefix_padding_ms": 9000}"#, "`prefix_padding_ms` takes a number from 0 to 7500"),
+            (
+                r#"{"type": "server_vad", "prefix_padding_ms": 9000}"#,
+                "`prefix_padding_ms` takes a number from 0 to 7500",
+            ),
             (r#"{"type": "server_vad", "eagerness": "low"}"#, "has no member `eagerness`"),
         ] {
             let message = applied(Some(text), &[]).map(|_| ()).unwrap_err();

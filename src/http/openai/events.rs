@@ -124,12 +124,7 @@ impl Teller {
     }
 
     /// The last events: what was not told yet, and the end.
-    pub fn finish(
-        mut self,
-        transcript: &Transcript,
-        labels: &Labels,
-        bytes_of: &dyn Fn(u32) -> Vec<u8>,
-    ) -> Vec<Event> {
+    pub fn finish(mut self, transcript: &Transcript, labels: &Labels, bytes_of: &dyn Fn(u32) -> Vec<u8>) -> Vec<Event> {
         let unheard = transcript.segments.get(self.heard..).unwrap_or_default();
         let mut events = self.hear(unheard, bytes_of);
         if self.telling.segments {

@@ -111,11 +111,7 @@ impl Voices {
     /// # Errors
     /// 400 with the field's name for a recording that cannot be decoded, is too short or too long, or holds no speech;
     /// otherwise as [`Engine::voice`].
-    pub fn hear(
-        speakers: &[KnownSpeaker],
-        engine: &Engine,
-        watch: &Watch,
-    ) -> Result<Self, Failure> {
+    pub fn hear(speakers: &[KnownSpeaker], engine: &Engine, watch: &Watch) -> Result<Self, Failure> {
         let mut voices = Self::default();
         for (index, speaker) in speakers.iter().enumerate() {
             let audio = decoded(index, speaker.recording.clone(), watch)?;
@@ -124,11 +120,6 @@ impl Voices {
             voices.embeddings.push(embedding);
         }
         Ok(voices)
-    }
-
-    /// Whether nobody is known.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
     }
 
     /// What the speakers of `transcript` are called.

@@ -22,11 +22,7 @@ use crate::{
     language::Language,
     models::whisper::tokenizer::Task,
     settings::Secret,
-    stages::{
-        diarize::DiarizeOptions,
-        language::LanguageChoice,
-        transcribe::TranscribeOptions,
-    },
+    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions},
 };
 
 /// How the response looks.
@@ -193,7 +189,8 @@ fn finish(fields: Fields, name: Option<String>, app: &App) -> Result<Model, Fail
 fn model(fields: &mut Fields) -> Option<String> {
     let name = fields.text("model");
     if name.is_none() && fields.is_clean() {
-        let message = "Field required: name a model that GET /v1/models lists, or whisper-1 for the default of this service";
+        let message =
+            "Field required: name a model that GET /v1/models lists, or whisper-1 for the default of this service";
         fields.refuse("model", message, "missing");
     }
     name.map(|name| name.trim().to_owned())
@@ -208,7 +205,11 @@ fn granularities(fields: &mut Fields, format: ResponseFormat) -> Granularities {
         match name.trim() {
             "word" => found.word = true,
             "segment" => found.segment = true,
-            _ => fields.refuse(FIELD, format!("Input should be 'word' or 'segment', not {}", quoted(name)), "literal_error"),
+            _ => fields.refuse(
+                FIELD,
+                format!("Input should be 'word' or 'segment', not {}", quoted(name)),
+                "literal_error",
+            ),
         }
     }
     if !asked.is_empty() && format != ResponseFormat::VerboseJson {
@@ -323,7 +324,9 @@ impl Speakers {
             (None, _) => model.speakers,
         };
         if !wanted && self.numbers != DiarizeOptions::default() {
-            return about("numbers of speakers are about telling them apart; send diarize_audio=true or ask for diarized_json");
+            return about(
+                "numbers of speakers are about telling them apart; send diarize_audio=true or ask for diarized_json",
+            );
         }
         self.numbers.bounds().map_err(|error| Failure::from(error).about("min_speakers"))?;
         Ok(wanted.then_some(self.numbers))
@@ -335,4 +338,193 @@ fn chunking_fields(form: &Form) -> (Option<&str>, Vec<(String, String)>) {
     let member = |name: &str| Some(name.strip_prefix("chunking_strategy[")?.strip_suffix(']')?.to_owned());
     let parts = form.all_texts().filter_map(|(name, text)| Some((member(name)?, text.to_owned()))).collect();
     (form.text("chunking_strategy"), parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{FromRequest, test::TestRequest, web::Payload};
+
+    use super::*;
+    use crate::{
+        device::Compute,
+        engine::{Engine, EngineOptions},
+        settings::Settings,
+        weights::{Store, StoreOptions},
+    };
+
+    fn app() -> App {
+        let store = Store::open(&StoreOptions { offline: true, quiet: true, ..StoreOptions::default() }).unwrap();
+        App::new(Engine::new(store, Compute::cpu(), EngineOptions::default()), Settings::default())
+    }
+
+    /// A form of these fields; text stands for the file.
+    async fn form(app: &App, fields: &[(&str, &str)]) -> Form {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.append_pair("file", "x").extend_pairs(fields);
+        let request = TestRequest::post().insert_header(("content-type", "application/x-www-form-urlencoded"));
+        let (request, mut payload) = request.set_payload(body.finish()).to_http_parts();
+        let payload = Payload::from_request(&request, &mut payload).await.unwrap();
+        Form::receive(app, &request, payload, &["file"]).await.unwrap()
+    }
+
+    async fn read(fields: &[(&str, &str)]) -> Result<Ask, Failure> {
+        let app = app();
+        Ask::transcription(&form(&app, fields).await, &app)
+    }
+
+    /// A request to whisper-1 that can be.
+    async fn asked(fields: &[(&str, &str)]) -> Ask {
+        let fields = [&[("model", "whisper-1")], fields].concat();
+        read(&fields).await.unwrap()
+    }
+
+    /// The field and the sentence of a request to whisper-1 that cannot be.
+    async fn refused(fields: &[(&str, &str)]) -> (String, String) {
+        let fields = [&[("model", "whisper-1")], fields].concat();
+        let failure = read(&fields).await.map(|_| ()).unwrap_err();
+        assert_eq!(failure.status_in(crate::http::failure::Shape::OpenAi), 400, "{failure}");
+        (failure.param.unwrap_or_default(), failure.message)
+    }
+
+    #[actix_web::test]
+    async fn a_bare_request_is_the_default() {
+        let ask = asked(&[("nobody_knows", "this")]).await;
+        let defaults = Options::default();
+        assert_eq!((ask.options.transcribe, ask.options.vad), (defaults.transcribe, defaults.vad));
+        assert_eq!((ask.format, ask.stream, ask.logprobs), (ResponseFormat::Json, false, false));
+        assert!(ask.options.diarize.is_none() && ask.known.is_empty() && ask.hub_token.is_none());
+    }
+
+    #[actix_web::test]
+    async fn every_option_arrives() {
+        let ask = asked(&[
+            ("language", "de"),
+            ("prompt", "So far."),
+            ("keywords[]", "Palabra"),
+            ("keywords[]", "Candle"),
+            ("hotwords", "Rust"),
+            ("temperature", "0.4"),
+            ("batch_size", "4"),
+            ("align_audio", "false"),
+            ("response_format", "verbose_json"),
+            ("diarize_audio", "true"),
+            ("max_speakers", "3"),
+            ("chunking_strategy[type]", "server_vad"),
+            ("chunking_strategy[threshold]", "0.7"),
+            ("hf_token", "secret"),
+        ]);
+        let ask = ask.await;
+        let transcribe = &ask.options.transcribe;
+        assert_eq!(transcribe.language, LanguageChoice::Fixed("de".parse().unwrap()));
+        assert_eq!(transcribe.initial_prompt.as_deref(), Some("So far."));
+        assert_eq!(transcribe.hotwords.as_deref(), Some("Palabra, Candle, Rust"));
+        assert_eq!(transcribe.temperatures, [0.4, 0.6, 0.8, 1.0]);
+        assert_eq!((transcribe.batch_size, ask.options.align, ask.options.vad.onset), (4, Align::Off, 0.7));
+        assert_eq!(ask.options.diarize.and_then(|speakers| speakers.max_speakers), Some(3));
+        assert_eq!(ask.hub_token.as_ref().map(Secret::expose), Some("secret"));
+    }
+
+    #[actix_web::test]
+    async fn one_of_several_languages_is_to_be_found() {
+        let ask = asked(&[("languages[]", "de"), ("languages[]", "en"), ("languages[]", "German")]).await;
+        assert_eq!(ask.candidates, ["de".parse().unwrap(), "en".parse().unwrap()]);
+        assert_eq!(ask.options.transcribe.language, LanguageChoice::Detect);
+        let ask = asked(&[("languages", "de")]).await;
+        assert!(ask.candidates.is_empty());
+        assert_eq!(ask.options.transcribe.language, LanguageChoice::Fixed("de".parse().unwrap()));
+        assert_eq!(asked(&[("language", "auto")]).await.options.transcribe.language, LanguageChoice::Detect);
+        assert_eq!(refused(&[("language", "en"), ("languages[]", "de")]).await.0, "languages");
+        assert_eq!(refused(&[("languages[]", "tlh")]).await.0, "languages");
+        assert_eq!(refused(&[("language", "tlh")]).await.0, "language");
+    }
+
+    #[actix_web::test]
+    async fn granularities_are_verbose_json_s() {
+        let shown = |ask: Ask| (ask.granularities.word, ask.granularities.segment);
+        let verbose = ("response_format", "verbose_json");
+        assert_eq!(shown(asked(&[verbose]).await), (false, true));
+        assert_eq!(shown(asked(&[verbose, ("timestamp_granularities[]", "word")]).await), (true, false));
+        let both = [verbose, ("timestamp_granularities", "word"), ("timestamp_granularities[]", "segment")];
+        assert_eq!(shown(asked(&both).await), (true, true));
+        let field = "timestamp_granularities";
+        assert_eq!(refused(&[("timestamp_granularities[]", "word")]).await.0, field);
+        assert_eq!(refused(&[verbose, ("timestamp_granularities[]", "letter")]).await.0, field);
+        let (param, _) = refused(&[verbose, ("timestamp_granularities[]", "word"), ("align_audio", "0")]).await;
+        assert_eq!(param, "align_audio");
+    }
+
+    #[actix_web::test]
+    async fn speakers_follow_from_the_format_and_the_model() {
+        let diarizes = |ask: Ask| ask.options.diarize.is_some();
+        assert!(diarizes(asked(&[("response_format", "diarized_json")]).await));
+        let model = ("model", "gpt-4o-transcribe-diarize");
+        for (format, wanted) in [("json", false), ("text", false), ("srt", true), ("diarized_json", true)] {
+            assert_eq!(diarizes(read(&[model, ("response_format", format)]).await.unwrap()), wanted, "{format}");
+        }
+        assert!(!diarizes(read(&[model, ("response_format", "srt"), ("diarize_audio", "no")]).await.unwrap()));
+        assert!(diarizes(asked(&[("response_format", "text"), ("diarize_audio", "yes")]).await));
+        for fields in [
+            &[("diarize_audio", "true")][..],
+            &[("min_speakers", "2")],
+            &[("response_format", "diarized_json"), ("diarize_audio", "false")],
+        ] {
+            assert_eq!(refused(fields).await.0, "diarize_audio", "{fields:?}");
+        }
+        let wrong = [("response_format", "diarized_json"), ("min_speakers", "3"), ("max_speakers", "2")];
+        assert_eq!(refused(&wrong).await.0, "min_speakers");
+    }
+
+    #[actix_web::test]
+    async fn known_speakers_need_a_format_that_names_them() {
+        let known =
+            [("known_speaker_names[]", "agent"), ("known_speaker_references[]", "data:audio/wav;base64,UklGRg==")];
+        let ask = asked(&[&known[..], &[("response_format", "diarized_json")]].concat()).await;
+        assert_eq!(ask.known[0].name, "agent");
+        assert!(ask.telling().named && ask.telling().segments);
+        assert_eq!(refused(&known).await.0, "known_speaker_names");
+        let short = [known[0], ("response_format", "diarized_json")];
+        assert_eq!(refused(&short).await.0, "known_speaker_references");
+    }
+
+    #[actix_web::test]
+    async fn what_the_response_has_no_place_for_is_refused() {
+        let refusals: [(&[(&str, &str)], &str); 9] = [
+            (&[("stream", "true"), ("response_format", "srt")], "stream"),
+            (&[("stream", "perhaps")], "stream"),
+            (&[("include[]", "logprobs"), ("response_format", "text")], "include"),
+            (&[("include[]", "everything")], "include"),
+            (&[("response_format", "docx")], "response_format"),
+            (&[("temperature", "1.5")], "temperature"),
+            (&[("temperature", "warm")], "temperature"),
+            (&[("batch_size", "0")], "batch_size"),
+            (&[("chunking_strategy", "manual")], "chunking_strategy"),
+        ];
+        for (fields, param) in refusals {
+            assert_eq!(refused(fields).await.0, param, "{fields:?}");
+        }
+        assert!(asked(&[("include[]", "logprobs"), ("stream", "true")]).await.telling().logprobs);
+    }
+
+    #[actix_web::test]
+    async fn a_model_must_be_named_and_known() {
+        let failure = read(&[]).await.map(|_| ()).unwrap_err();
+        assert_eq!(failure.param.as_deref(), Some("model"));
+        assert!(failure.message.contains("whisper-1"), "{failure}");
+        let failure = read(&[("model", "whisper-9")]).await.map(|_| ()).unwrap_err();
+        assert_eq!((failure.status.as_u16(), failure.code), (404, Some("model_not_found")));
+    }
+
+    #[actix_web::test]
+    async fn a_translation_is_a_task_of_its_own() {
+        let app = app();
+        let read = async |fields: &[(&str, &str)]| {
+            let fields = [&[("model", "whisper-1")], fields].concat();
+            Ask::translation(&form(&app, &fields).await, &app)
+        };
+        let ask = read(&[("response_format", "vtt"), ("temperature", "0.2"), ("language", "de")]).await.unwrap();
+        assert_eq!((ask.options.transcribe.task, ask.format), (Task::Translate, ResponseFormat::Vtt));
+        assert_eq!(ask.options.transcribe.language, LanguageChoice::Fixed("de".parse().unwrap()));
+        let failure = read(&[("response_format", "diarized_json")]).await.map(|_| ()).unwrap_err();
+        assert_eq!(failure.param.as_deref(), Some("response_format"));
+    }
 }

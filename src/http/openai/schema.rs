@@ -1,6 +1,35 @@
-//! The forms and the error as the OpenAPI document shows them; they are read field by field in `request`.
+//! What the OpenAPI document shows: the forms, which are read field by field in `request`, the objects by response format,
+//! and the error.
 
+use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::{
+    bodies::{Transcription, Translation, VerboseTranscription},
+    diarized::DiarizedTranscription,
+};
+
+/// A transcription as an object, by response format.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum TranscriptionObject {
+    /// `json`.
+    Json(Transcription),
+    /// `verbose_json`.
+    Verbose(VerboseTranscription),
+    /// `diarized_json`.
+    Diarized(DiarizedTranscription),
+}
+
+/// A translation as an object, by response format.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum TranslationObject {
+    /// `json`.
+    Json(Translation),
+    /// `verbose_json`.
+    Verbose(VerboseTranscription),
+}
 
 /// What the form of a transcription may hold.
 #[derive(Debug, ToSchema)]

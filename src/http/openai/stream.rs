@@ -14,7 +14,11 @@ use actix_web::{
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::{answer::Ready, events::{Event, Teller}, request::Ask};
+use super::{
+    answer::Ready,
+    events::{Event, Teller},
+    request::Ask,
+};
 use crate::{
     http::{
         failure::{Failure, Shape},
@@ -63,7 +67,9 @@ impl Step {
     fn bytes(self) -> Bytes {
         let data = match self {
             Self::Quiet => return Bytes::from_static(b": ping\n\n"),
-            Self::Told(event) => serde_json::to_value(event).unwrap_or_else(|_| Failure::internal().body(Shape::OpenAi)),
+            Self::Told(event) => {
+                serde_json::to_value(event).unwrap_or_else(|_| Failure::internal().body(Shape::OpenAi))
+            }
             Self::Failed(failure) => failure.body(Shape::OpenAi),
         };
         Bytes::from(format!("data: {data}\n\n"))
@@ -127,8 +133,7 @@ fn tell(job: &Job, ask: &Ask, recording: Recording, sender: &mpsc::UnboundedSend
     let mut teller = Teller::new(ask.telling());
     let mut listener = |segments: Vec<_>| send(teller.hear(&segments, &bytes_of));
     let (decoded, seconds) = (recording.decoded, recording.seconds);
-    let transcript =
-        ready.pipeline.transcribe_live(decoded, seconds, &ready.options, &job.watch(), &mut listener)?;
+    let transcript = ready.pipeline.transcribe_live(decoded, seconds, &ready.options, &job.watch(), &mut listener)?;
     let labels = ready.voices.labels(&transcript);
     send(teller.finish(&transcript, &labels, &bytes_of));
     Ok(transcript.timings)

@@ -7,11 +7,9 @@ use actix_web::{
 
 use super::{
     answer::answer,
-    bodies::{Transcription, VerboseTranscription},
-    diarized::DiarizedTranscription,
     events::Event,
     request::Ask,
-    schema::{ErrorBody, TranscriptionForm},
+    schema::{ErrorBody, TranscriptionForm, TranscriptionObject},
     stream,
 };
 use crate::http::{app::App, failure::Failure, form::Form, work::Work};
@@ -31,7 +29,7 @@ use crate::http::{app::App, failure::Failure, form::Form, work::Work};
             status = 200,
             description = "The transcript. `json`, `verbose_json` and `diarized_json` are objects, `text`, `srt` and `vtt` plain text, a stream is a row of events",
             content(
-                (Transcription = "application/json", examples(
+                (TranscriptionObject = "application/json", examples(
                     ("json" = (value = json!({"text": "And so, my fellow Americans, ask not what your country can do for you.", "usage": {"type": "duration", "seconds": 11}}))),
                     ("verbose_json" = (value = json!({"task": "transcribe", "language": "english", "duration": 11.0, "text": "And so, my fellow Americans.", "segments": [{"id": 0, "seek": 30, "start": 0.3, "end": 2.1, "text": "And so, my fellow Americans.", "tokens": [400, 370, 11, 452, 7177, 6280, 13], "temperature": 0.0, "avg_logprob": -0.21, "compression_ratio": 1.1, "no_speech_prob": 0.02}], "usage": {"type": "duration", "seconds": 11}}))),
                     ("diarized_json" = (value = json!({"task": "transcribe", "duration": 7.4, "text": "How can I help? My card was stolen.", "segments": [{"type": "transcript.text.segment", "id": "seg_001", "start": 0.4, "end": 1.6, "text": "How can I help?", "speaker": "agent"}, {"type": "transcript.text.segment", "id": "seg_002", "start": 2.0, "end": 3.9, "text": "My card was stolen.", "speaker": "A"}], "usage": {"type": "duration", "seconds": 8}}))),

@@ -7,9 +7,8 @@ use actix_web::{
 
 use super::{
     answer::answer,
-    bodies::{Translation, VerboseTranscription},
     request::Ask,
-    schema::{ErrorBody, TranslationForm},
+    schema::{ErrorBody, TranslationForm, TranslationObject},
 };
 use crate::http::{app::App, failure::Failure, form::Form, work::Work};
 
@@ -27,7 +26,7 @@ use crate::http::{app::App, failure::Failure, form::Form, work::Work};
             status = 200,
             description = "The English text. `json` and `verbose_json` are objects, `text`, `srt` and `vtt` plain text",
             content(
-                (Translation = "application/json", examples(
+                (TranslationObject = "application/json", examples(
                     ("json" = (value = json!({"text": "Hello, my name is Wolfgang and I come from Germany."}))),
                     ("verbose_json" = (value = json!({"task": "translate", "language": "english", "duration": 4.2, "text": "Hello.", "segments": [{"id": 0, "seek": 30, "start": 0.3, "end": 0.9, "text": "Hello.", "tokens": [2425, 13], "temperature": 0.0, "avg_logprob": -0.3, "compression_ratio": 0.6, "no_speech_prob": 0.02}], "usage": {"type": "duration", "seconds": 5}}))),
                 )),
