@@ -13,6 +13,7 @@ pub mod failure;
 pub mod fields;
 pub mod form;
 pub mod metrics;
+pub mod openai;
 pub mod readiness;
 pub mod schema;
 pub mod server;
@@ -45,11 +46,11 @@ use utoipa_swagger_ui::SwaggerUi;
 use self::schema::Common;
 
 /// The routes of every API: a line each.
-const ROUTES: [fn(&mut ServiceConfig); 2] = [status::routes, transcribe::routes];
+const ROUTES: [fn(&mut ServiceConfig); 3] = [status::routes, transcribe::routes, openai::routes];
 
 /// The documents of every API: a line each.
 fn documents() -> Vec<Document> {
-    vec![status::Api::openapi(), transcribe::Api::openapi()]
+    vec![status::Api::openapi(), transcribe::Api::openapi(), openai::Api::openapi()]
 }
 
 /// What the whole service says of itself.

@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod cluster;
 pub mod diarize;
 pub mod embed;
+pub mod identify;
 pub mod language;
 pub mod row;
 pub mod rules;

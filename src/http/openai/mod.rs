@@ -1,0 +1,42 @@
+//! OpenAI's audio API: transcriptions, translations, models.
+//!
+//! [`request`] reads a form, [`answer`] does the work and writes the body, [`stream`] tells it as events; [`bodies`],
+//! [`diarized`] and [`events`] are what clients read, [`labels`] and [`known`] what speakers are called, [`names`] which
+//! model a name means, [`schema`] what the OpenAPI document shows of the forms.
+
+mod answer;
+pub mod bodies;
+mod chunking;
+pub mod diarized;
+pub mod events;
+mod known;
+pub mod labels;
+mod models;
+mod names;
+mod request;
+#[cfg(test)]
+mod samples;
+pub mod schema;
+mod stream;
+mod transcriptions;
+mod translations;
+
+use actix_web::web::{ServiceConfig, get, post, resource};
+use utoipa::OpenApi;
+
+/// Adds the routes.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(resource("/v1/audio/transcriptions").route(post().to(transcriptions::create)))
+        .service(resource("/v1/audio/translations").route(post().to(translations::create)))
+        .service(resource("/v1/models").route(get().to(models::list)))
+        .service(resource("/v1/models/{id:.*}").route(get().to(models::retrieve)));
+}
+
+/// The document of these routes.
+#[derive(OpenApi)]
+#[openapi(
+    paths(transcriptions::create, translations::create, models::list, models::retrieve),
+    tags((name = "OpenAI", description = "OpenAI's audio API: its clients work with this service's address as their base URL"))
+)]
+pub struct Api;
