@@ -5,15 +5,19 @@
 //! document `Api`; both get one line, in [`ROUTES`] and in [`documents`].
 
 mod access;
+pub mod alignments;
 pub mod app;
+pub mod asr;
 mod body;
 mod choice;
+pub mod diarizations;
 mod edge;
 pub mod failure;
 pub mod fields;
 pub mod form;
 pub mod metrics;
 pub mod readiness;
+pub mod remote;
 pub mod schema;
 pub mod server;
 pub mod status;
@@ -45,11 +49,23 @@ use utoipa_swagger_ui::SwaggerUi;
 use self::schema::Common;
 
 /// The routes of every API: a line each.
-const ROUTES: [fn(&mut ServiceConfig); 2] = [status::routes, transcribe::routes];
+const ROUTES: [fn(&mut ServiceConfig); 5] = [
+    status::routes,
+    transcribe::routes,
+    asr::routes,
+    alignments::routes,
+    diarizations::routes,
+];
 
 /// The documents of every API: a line each.
 fn documents() -> Vec<Document> {
-    vec![status::Api::openapi(), transcribe::Api::openapi()]
+    vec![
+        status::Api::openapi(),
+        transcribe::Api::openapi(),
+        asr::Api::openapi(),
+        alignments::Api::openapi(),
+        diarizations::Api::openapi(),
+    ]
 }
 
 /// What the whole service says of itself.
