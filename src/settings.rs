@@ -1,6 +1,7 @@
 //! How the service is run: one validated value, made from flags, the environment, a TOML file and defaults, in this order.
 
 mod given;
+mod hosts;
 mod units;
 
 use std::{fmt, fs, net::IpAddr, path::Path, path::PathBuf, str::FromStr, time::Duration};
@@ -9,6 +10,7 @@ use serde::Deserialize;
 
 pub use self::{
     given::{Given, LogFormat},
+    hosts::HostRule,
     units::{Bytes, Seconds},
 };
 use crate::{
@@ -63,7 +65,9 @@ pub struct Settings {
     /// Where uploads lie while they are needed.
     pub temp_folder: PathBuf,
     /// Hosts from which recordings may be fetched by `url`; empty: none.
-    pub url_hosts: Vec<String>,
+    pub url_hosts: Vec<HostRule>,
+    /// Reading such a recording takes so long at most.
+    pub url_timeout: Duration,
     /// Where to compute.
     pub device: DeviceChoice,
     /// Processor threads; `None`: all cores.
@@ -95,6 +99,7 @@ impl Default for Settings {
             shutdown_timeout: Duration::from_secs(60),
             temp_folder: std::env::temp_dir(),
             url_hosts: Vec::new(),
+            url_timeout: Duration::from_secs(300),
             device: DeviceChoice::Auto,
             threads: None,
             batch_size: 16,
@@ -147,6 +152,7 @@ impl Settings {
             shutdown_timeout: given.shutdown_timeout.map_or(standard.shutdown_timeout, Seconds::duration),
             temp_folder: given.temp_folder.unwrap_or(standard.temp_folder),
             url_hosts: given.url_hosts.unwrap_or_default(),
+            url_timeout: given.url_timeout.map_or(standard.url_timeout, Seconds::duration),
             device: given.device.map_or(Ok(standard.device), |device| device.parse())?,
             threads: given.threads,
             batch_size: given.batch_size.unwrap_or(standard.batch_size),
@@ -172,12 +178,13 @@ impl Settings {
             ("max_audio_seconds", self.max_audio_seconds),
             ("max_model_bytes", self.max_model_bytes.unwrap_or(1) as f64),
             ("request_timeout", self.request_timeout.as_secs_f64()),
+            ("url_timeout", self.url_timeout.as_secs_f64()),
             ("idle_unload", self.idle_unload.unwrap_or(Duration::MAX).as_secs_f64()),
         ];
         if let Some((name, _)) = amounts.iter().find(|(_, amount)| *amount <= 0.0) {
             return Err(Error::Request(format!("{name} must be more than nothing")));
         }
-        for (name, list) in [("preload", &self.preload), ("pinned", &self.pinned), ("url_hosts", &self.url_hosts)] {
+        for (name, list) in [("preload", &self.preload), ("pinned", &self.pinned)] {
             if list.iter().any(|entry| entry.trim().is_empty()) {
                 return Err(Error::Request(format!("{name} has an empty entry; drop the comma too many")));
             }

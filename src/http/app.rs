@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{metrics::Metrics, readiness::Readiness};
+use super::{metrics::Metrics, readiness::Readiness, remote::Remote};
 use crate::{
     engine::{Capacity, Engine, EngineOptions, Keep},
     settings::Settings,
@@ -25,6 +25,7 @@ struct Inner {
     settings: Settings,
     metrics: Metrics,
     readiness: Readiness,
+    remote: Remote,
     /// Decoders that may work at once: each holds a recording's samples while nobody has asked for them yet.
     decoders: Arc<Semaphore>,
     /// Threads that work for requests, also those whose client has left.
@@ -38,7 +39,18 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let decoders = Arc::new(Semaphore::new(cores.max(2)));
         let readiness = Readiness::waiting_for(&settings.preload);
-        Self(Arc::new(Inner { engine, settings, metrics, readiness, decoders, jobs: AtomicUsize::new(0) }))
+        let remote = Remote::new(&settings);
+        Self(Arc::new(Inner { engine, settings, metrics, readiness, remote, decoders, jobs: AtomicUsize::new(0) }))
+    }
+
+    /// The same service with another way to recordings elsewhere.
+    #[cfg(test)]
+    pub(super) fn with_remote(engine: Engine, settings: Settings, remote: Remote) -> Self {
+        let mut app = Self::new(engine, settings);
+        if let Some(inner) = Arc::get_mut(&mut app.0) {
+            inner.remote = remote;
+        }
+        app
     }
 
     /// The engine.
@@ -59,6 +71,11 @@ impl App {
     /// Whether requests should come.
     pub fn readiness(&self) -> &Readiness {
         &self.0.readiness
+    }
+
+    /// The way to recordings elsewhere.
+    pub(super) fn remote(&self) -> &Remote {
+        &self.0.remote
     }
 
     pub(super) fn decoders(&self) -> &Arc<Semaphore> {

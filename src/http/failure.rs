@@ -33,6 +33,8 @@ impl Shape {
 /// One field of a form that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
+    /// Where it belongs: `body` or `query`.
+    pub place: &'static str,
     /// The name of the field, without `[]`.
     pub field: String,
     /// What is wrong, in pydantic's words where it has some.
@@ -122,7 +124,7 @@ impl Failure {
             }}),
             Shape::Detail if self.fields.is_empty() => json!({ "detail": self.message }),
             Shape::Detail => {
-                let entry = |wrong: &FieldError| json!({ "loc": ["body", wrong.field], "msg": wrong.message, "type": wrong.kind });
+                let entry = |wrong: &FieldError| json!({ "loc": [wrong.place, wrong.field], "msg": wrong.message, "type": wrong.kind });
                 json!({ "detail": self.fields.iter().map(entry).collect::<Vec<_>>() })
             }
         }
@@ -220,8 +222,12 @@ mod tests {
 
     #[test]
     fn wrong_fields_are_all_told_in_one_shape_and_the_first_in_the_other() {
-        let wrong =
-            |field: &str, message: &str, kind| FieldError { field: field.into(), message: message.into(), kind };
+        let wrong = |field: &str, message: &str, kind| FieldError {
+            place: "body",
+            field: field.into(),
+            message: message.into(),
+            kind,
+        };
         let failure =
             Failure::fields(vec![wrong("file", "Field required", "missing"), wrong("n", "too low", "value_error")]);
         assert_eq!(failure.status_in(Shape::Detail), 422);

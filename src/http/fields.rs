@@ -114,7 +114,7 @@ impl<'a> Fields<'a> {
 
     /// Notes an error of a field; `kind` is pydantic's name for it, `value_error` where it has none.
     pub fn refuse(&mut self, name: &str, message: impl Into<String>, kind: &'static str) {
-        self.wrong.push(FieldError { field: name.to_owned(), message: message.into(), kind });
+        self.wrong.push(FieldError { place: self.form.place(), field: name.to_owned(), message: message.into(), kind });
     }
 
     /// Whether nothing is wrong so far.

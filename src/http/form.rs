@@ -20,7 +20,8 @@
 //! What is refused here: no form at all (415), a form that is broken or cut off (400), more than the settings allow (413,
 //! before the body is read where Content-Length tells), a client that stops sending (408). Unknown fields are kept and
 //! ignored; files under names that were not asked for are read and thrown away. A field may come URL-encoded
-//! (`application/x-www-form-urlencoded`) as well, which has no files.
+//! (`application/x-www-form-urlencoded`) as well, which has no files. A `url` in the place of the first file is read
+//! where the operator allows its host ([`super::remote`]).
 
 use std::cell::RefCell;
 
@@ -48,6 +49,9 @@ const LONGEST_TEXT: usize = 4 << 20;
 /// Bytes of all text fields of a form.
 const MOST_TEXT: usize = 16 << 20;
 
+/// The field that names a recording to be read from elsewhere.
+const URL: &str = "url";
+
 /// What a request carries.
 #[derive(Debug, Default)]
 pub struct Form {
@@ -55,6 +59,7 @@ pub struct Form {
     files: RefCell<Vec<(String, Upload)>>,
     /// Names of fields that hold files where text is wanted.
     misplaced: Vec<String>,
+    in_query: bool,
 }
 
 impl Form {
@@ -68,7 +73,8 @@ impl Form {
         let content_type = content_type(request);
         let (body, ending) = Body::new(body, limit);
         if content_type.starts_with("application/x-www-form-urlencoded") {
-            return Self::from_pairs(body).await.map_err(|failure| ending.explain(limit).unwrap_or(failure));
+            let received = Self::from_pairs(body).await.map_err(|failure| ending.explain(limit).unwrap_or(failure));
+            return received?.with_remote(app, files).await;
         }
         if !content_type.starts_with("multipart/form-data") {
             return Err(Failure::new(
@@ -78,7 +84,28 @@ impl Form {
         }
         let multipart = Multipart::new(request.headers(), body);
         let received = Self::from_parts(app, multipart, files).await;
-        received.map_err(|failure| ending.explain(limit).unwrap_or(failure))
+        received.map_err(|failure| ending.explain(limit).unwrap_or(failure))?.with_remote(app, files).await
+    }
+
+    /// The query of a request as fields; its errors say so.
+    pub fn from_query(request: &HttpRequest) -> Self {
+        let texts = url::form_urlencoded::parse(request.query_string().as_bytes()).take(MOST_PARTS);
+        let texts = texts.map(|(name, text)| (name.into_owned(), text.into_owned())).collect();
+        Self { texts, in_query: true, ..Self::default() }
+    }
+
+    /// Reads the recording that the form names by `url` instead of holding it, as if it had come under the first of
+    /// `files`.
+    async fn with_remote(mut self, app: &App, files: &[&str]) -> Result<Self, Failure> {
+        let (Some(&name), Some(url)) = (files.first(), self.text(URL)) else { return Ok(self) };
+        if self.has_file(name) {
+            let mut fields = self.fields();
+            fields.refuse(URL, format!("Value error, both {name} and url were sent; send one of them"), "value_error");
+            return Err(fields.failure());
+        }
+        let upload = app.remote().receive(app, url.to_owned()).await?;
+        self.files.get_mut().push((name.to_owned(), upload));
+        Ok(self)
     }
 
     async fn from_parts(app: &App, mut parts: Multipart, files: &[&str]) -> Result<Self, Failure> {
@@ -205,6 +232,11 @@ impl Form {
     /// Reads fields of a type, gathering what is wrong with them.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(self)
+    }
+
+    /// Where the fields stand in the request, as errors call it.
+    pub(super) fn place(&self) -> &'static str {
+        if self.in_query { "query" } else { "body" }
     }
 
     /// Whether a file was sent under `name`, which wants text.

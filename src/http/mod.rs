@@ -5,9 +5,12 @@
 //! document `Api`; both get one line, in [`ROUTES`] and in [`documents`].
 
 mod access;
+pub mod alignments;
 pub mod app;
+pub mod asr;
 mod body;
 mod choice;
+pub mod diarizations;
 mod edge;
 pub mod failure;
 pub mod fields;
@@ -15,6 +18,7 @@ pub mod form;
 pub mod metrics;
 pub mod openai;
 pub mod readiness;
+pub mod remote;
 pub mod schema;
 pub mod server;
 pub mod status;
@@ -46,11 +50,25 @@ use utoipa_swagger_ui::SwaggerUi;
 use self::schema::Common;
 
 /// The routes of every API: a line each.
-const ROUTES: [fn(&mut ServiceConfig); 3] = [status::routes, transcribe::routes, openai::routes];
+const ROUTES: [fn(&mut ServiceConfig); 6] = [
+    status::routes,
+    transcribe::routes,
+    openai::routes,
+    asr::routes,
+    alignments::routes,
+    diarizations::routes,
+];
 
 /// The documents of every API: a line each.
 fn documents() -> Vec<Document> {
-    vec![status::Api::openapi(), transcribe::Api::openapi(), openai::Api::openapi()]
+    vec![
+        status::Api::openapi(),
+        transcribe::Api::openapi(),
+        openai::Api::openapi(),
+        asr::Api::openapi(),
+        alignments::Api::openapi(),
+        diarizations::Api::openapi(),
+    ]
 }
 
 /// What the whole service says of itself.

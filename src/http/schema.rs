@@ -32,7 +32,7 @@ enum DetailContent {
 #[derive(serde::Serialize, ToSchema)]
 #[schema(example = json!({"loc": ["body", "audio_file"], "msg": "Field required", "type": "missing"}))]
 pub struct FieldProblem {
-    /// `body`, and the name of the field.
+    /// `body` or `query`, and the name of the field.
     loc: Vec<String>,
     /// What is wrong.
     msg: String,
@@ -138,9 +138,10 @@ impl IntoResponses for OpenAiFailures {
     }
 }
 
-const FAILURES: [(&str, &str); 14] = [
+const FAILURES: [(&str, &str); 15] = [
     ("400", "The request or the recording cannot be used"),
     ("401", "A key is missing or wrong"),
+    ("403", "The recording may not be read from this url"),
     ("404", "There is no such model"),
     ("408", "The body arrives too slowly"),
     ("413", "The upload is larger, or the recording longer, than the service takes"),

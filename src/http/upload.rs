@@ -36,6 +36,19 @@ pub struct Upload {
 }
 
 impl Upload {
+    /// A file in `folder` that `fill` writes and tells name and length of. Blocks.
+    ///
+    /// # Errors
+    /// What `fill` gives; 503, or 507 when the disk is full.
+    pub(super) fn filled(
+        folder: &Path,
+        fill: impl FnOnce(&mut File) -> Result<(Option<String>, u64), Failure>,
+    ) -> Result<Self, Failure> {
+        let (mut file, named, path) = temporary(folder).map_err(|reason| unstorable(&reason))?;
+        let (name, bytes) = fill(&mut file)?;
+        Ok(Self { name: name.as_deref().and_then(bare), bytes, path, _file: file, _named: named })
+    }
+
     /// Where it can be read, as long as this value lives.
     pub fn path(&self) -> &Path {
         &self.path
@@ -93,20 +106,23 @@ impl Incoming {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Failure> {
     match web::block(work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(reason)) => {
-            tracing::error!("an upload cannot be stored: {reason}");
-            Err(match reason.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Failure::new(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    "the server's disk is full and cannot hold this upload; tell its operator",
-                ),
-                _ => Failure::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the server cannot store uploads; tell its operator to check the temporary folder",
-                ),
-            })
-        }
+        Ok(Err(reason)) => Err(unstorable(&reason)),
         Err(_) => Err(Failure::internal()),
+    }
+}
+
+/// What a caller is told when a file cannot be written.
+pub(super) fn unstorable(reason: &io::Error) -> Failure {
+    tracing::error!("an upload cannot be stored: {reason}");
+    match reason.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Failure::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "the server's disk is full and cannot hold this upload; tell its operator",
+        ),
+        _ => Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server cannot store uploads; tell its operator to check the temporary folder",
+        ),
     }
 }
 

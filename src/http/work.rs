@@ -64,6 +64,9 @@ pub struct Recording {
     pub seconds: f64,
 }
 
+/// Reads the samples of a file.
+pub(super) type Reader = fn(&Path, &Limits, &Watch<'_>) -> Result<Decoded>;
+
 impl Work {
     /// Lets a request in, before anything of it is read.
     ///
@@ -99,13 +102,18 @@ impl Work {
     /// # Errors
     /// 400 for what is no audio, 413 for what is too long, 429 with Retry-After when the queue is full, 504.
     pub async fn decode(&self, upload: Upload) -> std::result::Result<Recording, Failure> {
+        self.decode_as(upload, decode_file).await
+    }
+
+    /// As [`Work::decode`], with another reader than that of recordings in general.
+    pub(super) async fn decode_as(&self, upload: Upload, read: Reader) -> std::result::Result<Recording, Failure> {
         let deadline = self.0.deadline();
         let turn = tokio::time::timeout_at(deadline.into(), self.0.app.decoders().clone().acquire_owned()).await;
         let turn = turn.map_err(|_| late())?.map_err(|_| Failure::internal())?;
         self.run(move |job| {
             let started = Instant::now();
             let limits = Limits { max_seconds: Some(job.0.app.settings().max_audio_seconds), max_bytes: None };
-            let decoded = decode_file(upload.path(), &limits, &job.watch()).map_err(|e| unnamed(e, upload.path()))?;
+            let decoded = read(upload.path(), &limits, &job.watch()).map_err(|e| unnamed(e, upload.path()))?;
             drop((upload, turn));
             job.bring(decoded.audio.duration())?;
             Ok(Recording { decoded, seconds: started.elapsed().as_secs_f64() })

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Secret,
+    hosts::HostRule,
     units::{Bytes, Seconds},
 };
 
@@ -158,8 +159,9 @@ pub struct Given {
     /// Folder for uploads while they are needed [default: the system's]
     #[arg(long, env = "PALABRA_TEMP_FOLDER", value_name = "FOLDER", help_heading = "Limits", hide_env_values = true)]
     pub temp_folder: Option<PathBuf>,
-    /// Hosts from which requests may have recordings fetched with `url` instead of a file, separated by commas
-    /// [default: none, `url` is refused]
+    /// Hosts from which requests may have recordings fetched with `url` instead of a file, separated by commas:
+    /// media.example.com, *.example.com, media.example.com:8443; only public addresses are ever asked [default: none,
+    /// `url` is refused]
     #[arg(
         long,
         env = "PALABRA_URL_HOSTS",
@@ -168,7 +170,10 @@ pub struct Given {
         help_heading = "Limits",
         hide_env_values = true
     )]
-    pub url_hosts: Option<Vec<String>>,
+    pub url_hosts: Option<Vec<HostRule>>,
+    /// Fetching such a recording may take so long [default: 5m]
+    #[arg(long, env = "PALABRA_URL_TIMEOUT", value_name = "TIME", help_heading = "Limits", hide_env_values = true)]
+    pub url_timeout: Option<Seconds>,
 
     /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1 [default: auto]
     #[arg(long, env = "PALABRA_DEVICE", value_name = "DEVICE", help_heading = "Machine", hide_env_values = true)]
@@ -206,6 +211,7 @@ impl Given {
             shutdown_timeout: self.shutdown_timeout.or(other.shutdown_timeout),
             temp_folder: self.temp_folder.or(other.temp_folder),
             url_hosts: self.url_hosts.or(other.url_hosts),
+            url_timeout: self.url_timeout.or(other.url_timeout),
             device: self.device.or(other.device),
             threads: self.threads.or(other.threads),
             batch_size: self.batch_size.or(other.batch_size),

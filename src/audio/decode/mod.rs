@@ -14,6 +14,7 @@ mod downmix;
 mod movie;
 mod opus;
 mod pcm;
+mod raw;
 mod sniff;
 mod source;
 mod stream;
@@ -31,6 +32,7 @@ use symphonia::core::{
     },
 };
 
+pub use self::raw::decode_raw;
 use self::{
     downmix::Mix,
     movie::Movie,
