@@ -102,7 +102,7 @@ impl Ask {
         let candidates = languages(&mut fields);
         let mut options = options(&mut fields, app);
         let speakers = Speakers::read(&mut fields);
-        let hub_token = fields.text("hf_token").map(Secret::new);
+        let hub_token = fields.parse("hf_token", |text| text.trim().parse::<Secret>());
         let names = fields.texts("known_speaker_names");
         let references = fields.texts("known_speaker_references");
         let model = finish(fields, model, app)?;
@@ -137,7 +137,7 @@ impl Ask {
         let language = language(&mut fields);
         let mut options = options(&mut fields, app);
         let speakers = Speakers::read(&mut fields);
-        let hub_token = fields.text("hf_token").map(Secret::new);
+        let hub_token = fields.parse("hf_token", |text| text.trim().parse::<Secret>());
         let model = finish(fields, model, app)?;
 
         options.transcribe.task = Task::Translate;
