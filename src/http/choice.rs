@@ -16,9 +16,7 @@ impl App {
     /// 404 with the code `model_not_found`; say which field it is about with [`Failure::about`].
     pub fn model(&self, wanted: Option<&str>) -> Result<String, Failure> {
         let settings = self.settings();
-        let Some(wanted) = wanted.map(str::trim).filter(|name| !name.is_empty()) else {
-            return Ok(settings.model.clone());
-        };
+        let wanted = wanted.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(&settings.model);
         let manifest = self.engine().store().manifest();
         let known = manifest.find(wanted).or_else(|| manifest.find_repository(wanted));
         if let Some(model) = known.filter(|model| model.role == Role::Transcriber) {

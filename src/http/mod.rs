@@ -45,7 +45,7 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use utoipa::{OpenApi, openapi::OpenApi as Document};
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use self::schema::Common;
 
@@ -100,7 +100,7 @@ pub fn application(
         .app_data(Data::new(app.clone()))
         .configure(|config| ROUTES.iter().for_each(|routes| routes(config)))
         .service(web::redirect("/docs", "/docs/"))
-        .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document()))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::default().validator_url("none")).url("/openapi.json", document()))
         .wrap(from_fn(access::guard))
         .wrap(Condition::new(!settings.cors_origins.is_empty(), access::cors(settings)))
         .wrap(from_fn(edge::around))

@@ -56,7 +56,8 @@ impl App {
     pub fn preload(&self) -> Result<()> {
         for model in &self.settings().preload {
             let ending = &self.readiness().ending;
-            self.engine().pipeline(model, None, &Watch::new(&|_| {}, ending))?;
+            let name = self.model(Some(model)).unwrap_or_else(|_| model.clone());
+            self.engine().pipeline(&name, None, &Watch::new(&|_| {}, ending))?;
             tracing::info!(model, "loaded");
             self.readiness().arrived(model);
         }

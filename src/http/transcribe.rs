@@ -121,7 +121,7 @@ impl Ask {
         options.diarize = diarize.then_some(speakers);
         let model = app.model(model_name.as_deref()).map_err(|failure| failure.about("model_name"))?;
         let language_requested = form.text("language").map(str::to_owned);
-        let model_name = model_name.unwrap_or_else(|| model.clone());
+        let model_name = model_name.unwrap_or_else(|| app.settings().model.clone());
         Ok(Self { model, model_name, language_requested, hub_token, word_times, diarize, batch_size, options })
     }
 }
