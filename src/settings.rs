@@ -7,6 +7,7 @@ mod units;
 use std::{fmt, fs, net::IpAddr, path::Path, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::Deserialize;
+use url::Url;
 
 pub use self::{
     given::{Given, LogFormat},
@@ -68,6 +69,8 @@ pub struct Settings {
     pub url_hosts: Vec<HostRule>,
     /// Reading such a recording takes so long at most.
     pub url_timeout: Duration,
+    /// The collector of traces; `None`: nobody is told.
+    pub otlp_endpoint: Option<Url>,
     /// Where to compute.
     pub device: DeviceChoice,
     /// Processor threads; `None`: all cores.
@@ -100,6 +103,7 @@ impl Default for Settings {
             temp_folder: std::env::temp_dir(),
             url_hosts: Vec::new(),
             url_timeout: Duration::from_secs(300),
+            otlp_endpoint: None,
             device: DeviceChoice::Auto,
             threads: None,
             batch_size: 16,
@@ -153,6 +157,7 @@ impl Settings {
             temp_folder: given.temp_folder.unwrap_or(standard.temp_folder),
             url_hosts: given.url_hosts.unwrap_or_default(),
             url_timeout: given.url_timeout.map_or(standard.url_timeout, Seconds::duration),
+            otlp_endpoint: given.otlp_endpoint,
             device: given.device.map_or(Ok(standard.device), |device| device.parse())?,
             threads: given.threads,
             batch_size: given.batch_size.unwrap_or(standard.batch_size),
@@ -187,6 +192,16 @@ impl Settings {
         for (name, list) in [("preload", &self.preload), ("pinned", &self.pinned)] {
             if list.iter().any(|entry| entry.trim().is_empty()) {
                 return Err(Error::Request(format!("{name} has an empty entry; drop the comma too many")));
+            }
+        }
+        if let Some(endpoint) = &self.otlp_endpoint {
+            let named = !endpoint.username().is_empty() || endpoint.password().is_some();
+            if named || !endpoint.has_host() || !matches!(endpoint.scheme(), "http" | "https") {
+                return Err(Error::Request(
+                    "otlp_endpoint must be http:// or https:// and a host; a key belongs into the variable \
+                     OTEL_EXPORTER_OTLP_HEADERS"
+                        .into(),
+                ));
             }
         }
         self.cors_origins.iter().try_for_each(|origin| check_origin(origin))
@@ -225,11 +240,11 @@ fn keys_of(path: &Path) -> Result<Vec<Secret>> {
 }
 
 fn check_origin(origin: &str) -> Result<()> {
-    let plain = |url: url::Url| {
+    let plain = |url: Url| {
         let bare = url.path() == "/" && url.query().is_none() && !origin.ends_with('/');
         bare && url.has_host() && matches!(url.scheme(), "http" | "https")
     };
-    if origin == "*" || url::Url::parse(origin).is_ok_and(plain) {
+    if origin == "*" || Url::parse(origin).is_ok_and(plain) {
         return Ok(());
     }
     Err(Error::Request(format!(
@@ -335,6 +350,8 @@ mod tests {
             ("--cors-origins https://example.org/path", "cors_origins"),
             ("--api-key-file /nowhere/at/all", "cannot be read"),
             ("--idle-unload 0", "idle_unload"),
+            ("--url-timeout 0", "url_timeout"),
+            ("--otlp-endpoint ftp://collector:4318", "otlp_endpoint"),
         ] {
             let error = Settings::from_given(flags(text)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(told), "{text}: {error}");

@@ -13,9 +13,10 @@ mod transcribe;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use palabra::{Error, weights::StoreOptions};
+use palabra::{Error, http::traces::Exporter, weights::StoreOptions};
+use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
     fmt::{SubscriberBuilder, format::{DefaultFields, Format}},
 };
 
@@ -161,9 +162,23 @@ fn start_log(json: bool, quiet: bool) {
 }
 
 /// The log of a service: a line per request and what happens between them, with the time.
-fn start_service_log(json: bool, quiet: bool) {
+fn start_service_log(json: bool, quiet: bool, traces: Option<&Exporter>) {
     let log = log(if quiet { "error" } else { "palabra=info,warn" });
-    if json { log.json().init() } else { log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init() }
+    if json {
+        start(log.json().finish(), traces);
+    } else {
+        start(log.with_target(false).with_ansi(std::io::stderr().is_terminal()).finish(), traces);
+    }
+}
+
+fn start<S>(log: S, traces: Option<&Exporter>)
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    match traces {
+        Some(traces) => log.with(traces.layer()).init(),
+        None => log.init(),
+    }
 }
 
 type Log = SubscriberBuilder<DefaultFields, Format, EnvFilter, fn() -> std::io::Stderr>;

@@ -7,7 +7,7 @@ use palabra::{
     Error, Result,
     device::Compute,
     engine::Engine,
-    http::{App, Server, engine_options},
+    http::{App, Server, engine_options, traces::Exporter},
     settings::{Given, LogFormat, Settings},
     weights::{Store, StoreOptions},
 };
@@ -49,8 +49,10 @@ People read http://127.0.0.1:8000/docs, programs /openapi.json, probes /live and
 pub fn run(arguments: &ServeArguments, global: &Global, store: &StoreOptions) -> anyhow::Result<ExitCode> {
     let settings = settings(arguments);
     let json = global.json_log || settings.as_ref().is_ok_and(|settings| settings.log_format == LogFormat::Json);
-    start_service_log(json, global.quiet);
-    let settings = settings?;
+    let endpoint = settings.as_ref().ok().and_then(|settings| settings.otlp_endpoint.as_ref());
+    let traces = endpoint.map(Exporter::to).transpose();
+    start_service_log(json, global.quiet, traces.as_ref().ok().and_then(Option::as_ref));
+    let (settings, _traces_until_the_end) = (settings?, traces?);
     if arguments.check {
         return check(settings, global, store);
     }

@@ -20,11 +20,12 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use futures_util::FutureExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field::Empty};
 
 use super::{
     app::App,
     failure::{CLIENT_LEFT, Failure, Shape},
+    traces,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,7 +43,16 @@ pub(super) async fn around<B: MessageBody + 'static>(
     let shape = Shape::of(request.path());
     let mut observation = Observation::start(&request, &id);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = tracing::info_span!("request", id);
+    let span = tracing::info_span!(
+        "request",
+        id,
+        otel.kind = "server",
+        http.request.method = Empty,
+        http.route = Empty,
+        http.response.status_code = Empty
+    );
+    traces::join(&span, request.headers());
+    observation.span = span.clone();
     let outcome = AssertUnwindSafe(next.call(request).instrument(span.clone())).catch_unwind().await;
     let response = match outcome {
         Ok(Ok(response)) => reshaped(response.map_into_boxed_body(), shape),
@@ -126,6 +136,8 @@ struct Observation {
     status: u16,
     sent: u64,
     started: Instant,
+    /// What a collector of traces is told; the log has a line of its own.
+    span: Span,
 }
 
 impl Observation {
@@ -136,7 +148,7 @@ impl Observation {
         }
         let route = "unmatched".to_owned();
         let (id, method) = (id.to_owned(), request.method().clone());
-        Self { app, id, method, route, status: CLIENT_LEFT, sent: 0, started: Instant::now() }
+        Self { app, id, method, route, status: CLIENT_LEFT, sent: 0, started: Instant::now(), span: Span::none() }
     }
 
     /// Until here the client may leave without an answer.
@@ -161,6 +173,9 @@ impl Drop for Observation {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         let (id, method, route, status) = (&self.id, &self.method, &self.route, self.status);
+        self.span.record("http.request.method", method.as_str());
+        self.span.record("http.route", route);
+        self.span.record("http.response.status_code", status);
         tracing::info!(target: "palabra::access", id, %method, route, status, ms = (seconds * 1e3) as u64, bytes = self.sent, "request");
         if let Some(app) = &self.app {
             app.metrics().request_ended(method, route, status, seconds);

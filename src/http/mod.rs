@@ -22,6 +22,7 @@ pub mod remote;
 pub mod schema;
 pub mod server;
 pub mod status;
+pub mod traces;
 pub mod transcribe;
 pub mod upload;
 pub mod work;

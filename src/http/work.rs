@@ -144,9 +144,10 @@ impl Work {
         let (sender, receiver) = oneshot::channel();
         let job = Job(shared.clone());
         let mark = shared.app.job();
+        let span = tracing::info_span!("work");
         let thread = std::thread::Builder::new().name("request".into());
         let started = thread.spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| work(&job))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&job)))).unwrap_or_else(|panic| Err(panicked(&*panic)));
             // Nobody listens when the client has left.
             let _unheard = sender.send(result);
             drop((job, mark));

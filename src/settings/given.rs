@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use url::Url;
 
 use super::{
     Secret,
@@ -175,6 +176,11 @@ pub struct Given {
     #[arg(long, env = "PALABRA_URL_TIMEOUT", value_name = "TIME", help_heading = "Limits", hide_env_values = true)]
     pub url_timeout: Option<Seconds>,
 
+    /// OpenTelemetry collector that is told of every request (OTLP over HTTP), such as http://collector:4318; in builds
+    /// with the feature otlp [default: none]
+    #[arg(long, env = "PALABRA_OTLP_ENDPOINT", value_name = "URL", help_heading = "Listening", hide_env_values = true)]
+    pub otlp_endpoint: Option<Url>,
+
     /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1 [default: auto]
     #[arg(long, env = "PALABRA_DEVICE", value_name = "DEVICE", help_heading = "Machine", hide_env_values = true)]
     pub device: Option<String>,
@@ -212,6 +218,7 @@ impl Given {
             temp_folder: self.temp_folder.or(other.temp_folder),
             url_hosts: self.url_hosts.or(other.url_hosts),
             url_timeout: self.url_timeout.or(other.url_timeout),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             device: self.device.or(other.device),
             threads: self.threads.or(other.threads),
             batch_size: self.batch_size.or(other.batch_size),
