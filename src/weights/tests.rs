@@ -403,6 +403,25 @@ fn what_is_no_model_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn what_a_private_store_fetches_serves_nobody_else() {
+    let weights = weights();
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", CONFIG), ("tokenizer.json", b"{}"), ("model.safetensors", &weights)];
+    let server = HubServer::start("some/whisper", &files);
+    server.behaviour.lock().expect("the behaviour").token = Some("secret".into());
+    let (root, own_root) = (folder(), folder());
+    let shared = store(&root, &server.endpoint, "");
+    let own = shared.private(own_root.path(), "secret".into()).expect("a store");
+    let place = own.resolve_transcriber("some/whisper", &silent()).expect("fetched");
+    assert!(place.starts_with(own_root.path()), "{place:?}");
+    assert!(shared.resolve_transcriber("some/whisper", &silent()).is_err(), "without the token there is no access");
+    let offline = Store { offline: true, ..shared.clone() };
+    assert!(offline.resolve_transcriber("some/whisper", &silent()).is_err(), "nothing of it lies in the shared caches");
+    assert!(shared.cached_models().expect("a list").is_empty());
+    assert!(!format!("{own:?}").contains("secret"));
+}
+
+#[test]
 fn options_do_not_show_the_token() {
     let options = StoreOptions { hub_token: Some("secret".into()), ..StoreOptions::default() };
     assert!(!format!("{options:?}").contains("secret"));
