@@ -18,16 +18,19 @@
 //! - [`ops`]: the operations that decide the speed, each with a readable definition and a fast path for the CPU
 //! - [`models`]: the networks, on tensors only
 //! - [`stages`]: voice detection, chunks, decoding, word times, clustering, diarization, as functions
-//! - [`engine`]: models loaded once, stages run in turn
+//! - [`engine`]: models in memory, one request in five lines, many requests in shared batches
 //! - [`formats`]: transcripts as text
+//! - [`settings`]: flags, environment and file as one checked value
+//! - [`http`]: the service: one app factory, a file for each API
 //!
 //! # What always holds
 //!
 //! - Times are seconds from the start of the file, in [`span::Span`], which alone converts to samples and frames.
-//! - A batch gives each of its rows what the row would get alone.
+//! - A batch gives each of its rows what the row would get alone, whichever requests its rows belong to.
+//! - What goes wrong in one request, a panic included, stays in that request.
 //! - Text is dropped only with a warning in the transcript.
 //! - Every word of a transcript has a start before its end, inside the file, in order; with turns, also a speaker.
-//! - Imports point down: engine, stages, models, ops. `tests/architecture.rs` holds this.
+//! - Imports point down: http, engine, stages, models, ops. `tests/architecture.rs` holds this.
 //!
 //! # Use
 //!
