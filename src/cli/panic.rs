@@ -26,7 +26,8 @@ pub fn guarded<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T>
 fn note(panic: &PanicHookInfo<'_>) {
     let what = panic.payload_as_str().unwrap_or("a panic without words");
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
-    tracing::debug!(place, "panic: {what}");
+    // Without its words, which may repeat a text.
+    tracing::info!(place, "panic");
     *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = format!("{what}{place}");
 }
 

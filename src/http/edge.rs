@@ -26,6 +26,7 @@ use super::{
     app::App,
     failure::{CLIENT_LEFT, Failure, Shape},
     traces,
+    unread::Unread,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,12 +37,13 @@ pub struct RequestId(pub String);
 
 /// The middleware.
 pub(super) async fn around<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request_id(request.headers());
     let shape = Shape::of(request.path());
     let mut observation = Observation::start(&request, &id);
+    let unread = Unread::of(&mut request);
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!(
         "request",
@@ -63,7 +65,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
         }
     };
     observation.answered(&response);
-    let mut response = response.map_body(|_, body| BoxBody::new(ObservedBody { body, observation }));
+    let mut response = response.map_body(|_, body| BoxBody::new(ObservedBody { body, observation, _unread: unread }));
     name(response.headers_mut(), &id);
     Ok(response)
 }
@@ -187,6 +189,7 @@ impl Drop for Observation {
 struct ObservedBody {
     body: BoxBody,
     observation: Observation,
+    _unread: Unread,
 }
 
 impl MessageBody for ObservedBody {

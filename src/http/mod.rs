@@ -24,6 +24,7 @@ pub mod server;
 pub mod status;
 pub mod traces;
 pub mod transcribe;
+mod unread;
 pub mod upload;
 pub mod work;
 
@@ -51,14 +52,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use self::schema::Common;
 
 /// The routes of every API: a line each.
-const ROUTES: [fn(&mut ServiceConfig); 6] = [
-    status::routes,
-    transcribe::routes,
-    openai::routes,
-    asr::routes,
-    alignments::routes,
-    diarizations::routes,
-];
+const ROUTES: [fn(&mut ServiceConfig); 6] =
+    [status::routes, transcribe::routes, openai::routes, asr::routes, alignments::routes, diarizations::routes];
 
 /// The documents of every API: a line each.
 fn documents() -> Vec<Document> {
@@ -101,7 +96,11 @@ pub fn application(
         .app_data(Data::new(app.clone()))
         .configure(|config| ROUTES.iter().for_each(|routes| routes(config)))
         .service(web::redirect("/docs", "/docs/"))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::default().validator_url("none")).url("/openapi.json", document()))
+        .service(
+            SwaggerUi::new("/docs/{_:.*}")
+                .config(Config::default().validator_url("none"))
+                .url("/openapi.json", document()),
+        )
         .wrap(from_fn(access::guard))
         .wrap(Condition::new(!settings.cors_origins.is_empty(), access::cors(settings)))
         .wrap(from_fn(edge::around))

@@ -49,7 +49,8 @@ impl Readiness {
 }
 
 impl App {
-    /// Loads the models that are wanted from the start, one after the other; blocks. Ends early when the service does.
+    /// Loads the models that are wanted from the start, one after the other, then what tells speakers apart, without which
+    /// the service is ready, too; blocks. Ends early when the service does.
     ///
     /// # Errors
     /// What the engine gives for the first one that cannot be had.
@@ -60,6 +61,11 @@ impl App {
             self.engine().pipeline(&name, None, &Watch::new(&|_| {}, ending))?;
             tracing::info!(model, "loaded");
             self.readiness().arrived(model);
+        }
+        if !self.settings().preload.is_empty()
+            && let Err(error) = self.engine().warm_speakers(&Watch::new(&|_| {}, &self.readiness().ending))
+        {
+            tracing::warn!("speakers cannot be told apart yet: {error}");
         }
         Ok(())
     }

@@ -49,6 +49,9 @@ struct TranscribeForm {
     /// The recording: audio or video of any common format.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     audio_file: Vec<u8>,
+    /// In the place of `audio_file`: where the recording lies, on a host that the operator allows.
+    #[schema(nullable = false, example = "https://media.example.com/talk.mp3")]
+    url: Option<String>,
     /// A Whisper model; without it the service's own, `base` where nothing else is set.
     #[schema(nullable = false, example = "base")]
     model_name: Option<String>,

@@ -147,7 +147,8 @@ impl Work {
         let span = tracing::info_span!("work");
         let thread = std::thread::Builder::new().name("request".into());
         let started = thread.spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&job)))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let result =
+                catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&job)))).unwrap_or_else(|_| Err(panicked()));
             // Nobody listens when the client has left.
             let _unheard = sender.send(result);
             drop((job, mark));
@@ -252,7 +253,93 @@ fn unnamed(error: Error, path: &Path) -> Error {
     }
 }
 
-fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    Error::Bug(format!("panic: {}", text.unwrap_or("without words")))
+/// Without the panic's own words, which may repeat what a caller sent; the log has its place.
+fn panicked() -> Error {
+    Error::Bug("a panic in the work of a request".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device::Compute,
+        http::engine_options,
+        settings::Settings,
+        weights::{Store, StoreOptions},
+    };
+
+    fn app(settings: Settings) -> App {
+        let store = Store::open(&StoreOptions::default()).unwrap();
+        App::new(Engine::new(store, Compute::cpu(), engine_options(&settings)), settings)
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_the_failure_of_one_request() {
+        let app = app(Settings::default());
+        let work = Work::enter(&app).unwrap();
+        let failure = work.run(|_| -> Result<()> { panic!("private words") }).await.unwrap_err();
+        assert_eq!((failure.status.as_u16(), failure.message.contains("private")), (500, false));
+        assert_eq!(work.run(|_| Ok(7)).await, Ok(7), "the next one works");
+        drop(work);
+        app.settle(Duration::from_secs(5)).await;
+        assert_eq!(app.engine().admission().load().0, 0);
+    }
+
+    #[actix_web::test]
+    async fn the_deadline_answers_at_once_and_ends_the_work() {
+        let app = app(Settings { request_timeout: Duration::from_millis(50), ..Settings::default() });
+        let work = Work::enter(&app).unwrap();
+        let started = Instant::now();
+        // A stage that looks at its watch only after a while.
+        let late = work.run(|job| {
+            std::thread::sleep(Duration::from_secs(1));
+            job.watch().check()
+        });
+        assert_eq!(late.await.unwrap_err().status, 504);
+        assert!(started.elapsed() < Duration::from_millis(900));
+        drop(work);
+        assert_eq!(app.engine().admission().load().0, 1, "the place is taken as long as the thread works");
+        app.settle(Duration::from_secs(5)).await;
+        assert_eq!(app.engine().admission().load().0, 0);
+    }
+
+    #[actix_web::test]
+    async fn work_whose_client_has_left_is_cancelled() {
+        let app = app(Settings::default());
+        let work = Work::enter(&app).unwrap();
+        let running = work.start(|job| {
+            while job.watch().check().is_ok() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            job.watch().check()
+        });
+        drop(work);
+        assert_eq!(running.await.unwrap_err().status.as_u16(), 499);
+    }
+
+    #[actix_web::test]
+    async fn who_does_not_fit_is_told_when_to_come_again() {
+        let app = app(Settings { max_requests: 1, ..Settings::default() });
+        let inside = Work::enter(&app).unwrap();
+        let failure = Work::enter(&app).map(drop).unwrap_err();
+        assert_eq!((failure.status.as_u16(), failure.retry_after.is_some()), (429, true));
+        drop(inside);
+        app.end();
+        let failure = Work::enter(&app).map(drop).unwrap_err();
+        assert_eq!((failure.status.as_u16(), failure.retry_after.is_some()), (503, true));
+    }
+
+    #[test]
+    fn waiting_and_working_add_up() {
+        let app = app(Settings::default());
+        let work = Work::enter(&app).unwrap();
+        work.received();
+        std::thread::sleep(Duration::from_millis(20));
+        let stages = vec![("load", 9.0), ("decode", 0.004), ("queue", 3.0), ("transcribe", 0.006), ("total", 12.0)];
+        let times = work.finish(&Timings(stages));
+        assert_eq!(times.inference, Duration::from_millis(10));
+        assert!(times.queue >= Duration::from_millis(10));
+        let impossible = work.finish(&Timings(vec![("transcribe", 1e6)]));
+        assert_eq!(impossible.queue, Duration::ZERO, "stages that ran side by side count once");
+    }
 }

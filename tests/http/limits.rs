@@ -32,6 +32,10 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
             an_upload_over_the_limit_is_refused_while_it_comes,
         ),
         plain(
+            "limits::a_refused_body_without_end_is_not_read_for_ever",
+            a_refused_body_without_end_is_not_read_for_ever,
+        ),
+        plain(
             "limits::a_long_recording_is_refused_by_name_of_the_limit",
             a_long_recording_is_refused_by_name_of_the_limit,
         ),
@@ -92,6 +96,21 @@ fn an_upload_over_the_limit_is_refused_while_it_comes() {
     assert_eq!(reply.status, 413);
     assert!(reply.detail().contains("1 MiB"));
     nothing_is_left(&service);
+}
+
+fn a_refused_body_without_end_is_not_read_for_ever() {
+    let service = limited(1 << 20);
+    let mut stream = client::connect(service.address);
+    let mut request = client::head("POST", "/transcribe/", &[&Form::content_type(), "Transfer-Encoding: chunked"]);
+    request.extend(b"\r\n");
+    stream.write_all(&request).unwrap();
+    let begun = Instant::now();
+    let piece = [b"10000\r\n".to_vec(), vec![7; 0x10000], b"\r\n".to_vec()].concat();
+    while stream.write_all(&piece).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is still being read");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(client::receive(stream).status, 413);
 }
 
 fn a_long_recording_is_refused_by_name_of_the_limit() {
@@ -192,13 +211,12 @@ fn work_stops_when_the_client_leaves(sample: &[u8]) {
     let service = Service::shared();
     let before = service.inside();
     // Half an hour: far longer to transcribe than this test waits.
-    let samples = &sample[44..];
-    let mut long = sample[..44].to_vec();
-    let copies = 1800 * 32_000 / samples.len();
-    (0..copies).for_each(|_| long.extend(samples));
-    let length = long.len() as u32;
-    long[4..8].copy_from_slice(&(length - 8).to_le_bytes());
-    long[40..44].copy_from_slice(&(length - 44).to_le_bytes());
+    let data = sample.windows(4).position(|window| window == b"data").unwrap() + 8;
+    let spoken: Vec<f64> = sample[data..]
+        .chunks_exact(2)
+        .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
+        .collect();
+    let long = client::wav(1800.0, |time| spoken[(time * 16_000.0) as usize % spoken.len()]);
     let form = Form::default().file("audio_file", "a.wav", &long).body();
     let stated = format!("Content-Length: {}", form.len());
     let mut request = client::head("POST", "/transcribe/", &[&Form::content_type(), &stated]);

@@ -131,7 +131,7 @@ fn wrong_settings_end_it_with_a_sentence() {
         (vec!["--config", "/nowhere.toml"], "cannot be read"),
         (vec!["--max-requests", "0"], "max_requests"),
         (vec!["--request-timeout", "soon"], "'soon' is no time"),
-        (vec!["--device", "tpu"], "unknown device"),
+        (vec!["--cors-origins", "example.org"], "'example.org' in cors_origins"),
     ] {
         let (code, text) = output(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {text}");

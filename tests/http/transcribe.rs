@@ -67,7 +67,7 @@ fn files_that_are_no_audio_are_refused() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on".to_vec();
     for (content, told) in [
         (Vec::new(), "empty"),
-        (b"This is a text and not a recording.\n".repeat(100), "no audio format"),
+        (b"This is a text and not a recording.\n".repeat(100), "text, not audio"),
         (png, "a PNG picture"),
         (sound()[..20].to_vec(), "RIFF"),
         (vec![0; 1000], "no audio format"),
