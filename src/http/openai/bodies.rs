@@ -7,30 +7,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::labels::Labels;
+use super::{labels::Labels, usage::Usage};
 use crate::{
     language::Language,
     transcript::{Segment, Token, Transcript, Word},
 };
-
-/// What the request is counted as: the length of the recording.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(example = json!({"type": "duration", "seconds": 11}))]
-pub struct Usage {
-    /// Always `duration`.
-    #[serde(rename = "type")]
-    #[schema(example = "duration")]
-    kind: &'static str,
-    /// Seconds of the recording, rounded up.
-    seconds: u64,
-}
-
-impl Usage {
-    /// The usage of a recording.
-    pub fn of(transcript: &Transcript) -> Self {
-        Self { kind: "duration", seconds: transcript.duration.ceil() as u64 }
-    }
-}
 
 /// A written token, how sure the model was of it, and its bytes: a token may hold a part of a character.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

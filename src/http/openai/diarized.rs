@@ -6,8 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    bodies::{Usage, seconds, text},
+    bodies::{seconds, text},
     labels::Labels,
+    usage::Usage,
 };
 use crate::transcript::{Segment, Transcript};
 

@@ -11,9 +11,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    bodies::{HeardLanguage, Logprob, Usage, continuation, heard, text},
+    bodies::{HeardLanguage, Logprob, continuation, heard, text},
     diarized::{DiarizedSegment, segment_id},
     labels::Labels,
+    usage::TokenUsage,
 };
 use crate::transcript::{Segment, Transcript};
 
@@ -49,7 +50,11 @@ pub struct Delta {
 /// The end.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
-    "type": "transcript.text.done", "text": "And so, my fellow Americans.", "usage": {"type": "duration", "seconds": 11}
+    "type": "transcript.text.done", "text": "And so, my fellow Americans.",
+    "usage": {
+        "type": "tokens", "input_tokens": 550, "output_tokens": 7, "total_tokens": 557,
+        "input_token_details": {"audio_tokens": 550, "text_tokens": 0}
+    }
 }))]
 pub struct Done {
     /// Always `transcript.text.done`.
@@ -63,8 +68,8 @@ pub struct Done {
     /// The tokens of the text; with `include[]=logprobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<Logprob>>,
-    /// The length of the recording.
-    usage: Usage,
+    /// The recording and the text in tokens, since OpenAI's clients read nothing else here.
+    usage: TokenUsage,
     /// What the reader should know of the result.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -136,7 +141,7 @@ impl Teller {
             text: text(&transcript.segments),
             languages: self.telling.languages.then(|| heard(transcript)),
             logprobs: self.telling.logprobs.then(|| Logprob::of(&transcript.segments, bytes_of)),
-            usage: Usage::of(transcript),
+            usage: TokenUsage::of(transcript),
             warnings: transcript.warnings.clone(),
         }));
         events
@@ -180,7 +185,7 @@ mod tests {
         assert_eq!(kinds(&events), ["delta", "delta", "delta", "done"]);
         let deltas: String = events.iter().filter_map(|event| event["delta"].as_str()).collect();
         assert_eq!(events[3]["text"].as_str(), Some(deltas.as_str()));
-        assert_eq!(events[3]["usage"], json!({"type": "duration", "seconds": 10}));
+        assert_eq!(events[3]["usage"]["type"], "tokens");
         assert!(events[3].get("logprobs").is_none() && events[3].get("languages").is_none());
     }
 

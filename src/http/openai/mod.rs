@@ -1,7 +1,7 @@
 //! OpenAI's audio API: transcriptions, translations, models.
 //!
 //! [`request`] reads a form, [`answer`] does the work and writes the body, [`stream`] tells it as events; [`bodies`],
-//! [`diarized`] and [`events`] are what clients read, [`labels`] and [`known`] what speakers are called, [`names`] which
+//! [`diarized`], [`events`] and [`usage`] are what clients read, [`labels`] and [`known`] what speakers are called, [`names`] which
 //! model a name means, [`schema`] what the OpenAPI document shows of the forms.
 
 mod answer;
@@ -20,9 +20,16 @@ pub mod schema;
 mod stream;
 mod transcriptions;
 mod translations;
+pub mod usage;
 
 use actix_web::web::{ServiceConfig, get, post, resource};
 use utoipa::OpenApi;
+
+use super::{
+    failure::Failure,
+    form::Form,
+    work::{Recording, Work},
+};
 
 /// Adds the routes.
 pub fn routes(config: &mut ServiceConfig) {
@@ -30,7 +37,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource("/v1/audio/transcriptions").route(post().to(transcriptions::create)))
         .service(resource("/v1/audio/translations").route(post().to(translations::create)))
         .service(resource("/v1/models").route(get().to(models::list)))
-        .service(resource("/v1/models/{id:.*}").route(get().to(models::retrieve)));
+        .service(resource("/v1/models/{id:.+}").route(get().to(models::retrieve)));
 }
 
 /// The document of these routes.
@@ -40,3 +47,19 @@ pub fn routes(config: &mut ServiceConfig) {
     tags((name = "OpenAI", description = "OpenAI's audio API: its clients work with this service's address as their base URL"))
 )]
 pub struct Api;
+
+/// The field that holds the recording.
+const FILE: &str = "file";
+
+/// The recording of a form, decoded.
+///
+/// # Errors
+/// What is wrong with the file names its field.
+async fn recording(work: &Work, form: Form) -> Result<Recording, Failure> {
+    let upload = form.file(FILE)?;
+    drop(form);
+    work.received();
+    let about =
+        |failure: Failure| if matches!(failure.status.as_u16(), 400 | 413) { failure.about(FILE) } else { failure };
+    work.decode(upload).await.map_err(about)
+}

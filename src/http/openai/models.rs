@@ -7,13 +7,10 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    names::{ALIASES, Model, unknown},
-    schema::ErrorBody,
-};
+use super::names::{ALIASES, Model};
 use crate::{
     engine::{ModelState, ModelStatus},
-    http::{app::App, failure::Failure},
+    http::{app::App, failure::Failure, schema::OpenAiFailures},
 };
 
 /// When OpenAI published Whisper (21 September 2022, in seconds since 1970): nothing here records when each checkpoint was made.
@@ -70,10 +67,7 @@ fn default_model(app: &App) -> String {
     path = "/v1/models",
     tag = "OpenAI",
     operation_id = "listModels",
-    responses(
-        (status = 200, description = "The models", body = ModelList),
-        (status = 401, description = "No key, or a wrong one", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The models", body = ModelList), OpenAiFailures),
 )]
 pub(super) async fn list(app: Data<App>) -> HttpResponse {
     let known = app.engine().models();
@@ -91,17 +85,10 @@ pub(super) async fn list(app: Data<App>) -> HttpResponse {
     tag = "OpenAI",
     operation_id = "retrieveModel",
     params(("id" = String, Path, description = "Its name; a repository's may have a slash", example = "whisper-1")),
-    responses(
-        (status = 200, description = "The model", body = ModelEntry),
-        (status = 401, description = "No key, or a wrong one", body = ErrorBody),
-        (status = 404, description = "No such model", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The model", body = ModelEntry), OpenAiFailures),
 )]
 pub(super) async fn retrieve(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Failure> {
     let id = id.into_inner();
-    if id.is_empty() {
-        return Err(unknown(&id));
-    }
     let model = Model::find(&id, &app)?;
     let root = if model.name == app.settings().model { default_model(&app) } else { model.name };
     Ok(HttpResponse::Ok().json(entry(&id, &root, &app.engine().models())))

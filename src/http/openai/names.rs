@@ -1,11 +1,6 @@
 //! Names of models: this service's own, and OpenAI's, behind which stands the default model of the settings.
 
-use actix_web::http::StatusCode;
-
-use crate::{
-    http::{app::App, failure::Failure, fields::quoted},
-    weights::Role,
-};
+use crate::http::{app::App, failure::Failure};
 
 /// OpenAI's names.
 pub const ALIASES: [&str; 6] = [
@@ -34,42 +29,15 @@ impl Model {
     /// # Errors
     /// 404 `model_not_found`.
     pub fn find(name: &str, app: &App) -> Result<Self, Failure> {
-        let default = &app.settings().model;
-        let alias = ALIASES.iter().find(|alias| alias.eq_ignore_ascii_case(name));
-        let model = |known: &str| Self {
-            name: known.to_owned(),
-            speakers: alias == Some(&"gpt-4o-transcribe-diarize"),
-            languages: alias == Some(&"gpt-transcribe"),
-        };
-        if alias.is_some() || name == default {
-            return Ok(model(default));
-        }
-        let manifest = app.engine().store().manifest();
-        let known = manifest.find(name).or_else(|| manifest.find_repository(name));
-        match known {
-            Some(known) if known.role == Role::Transcriber => Ok(model(&known.name)),
-            None if app.engine().options().repositories && is_repository(name) => Ok(model(name)),
-            _ => Err(unknown(name)),
-        }
+        let alias = ALIASES.into_iter().find(|alias| alias.eq_ignore_ascii_case(name));
+        // Every name of OpenAI's stands for the default.
+        let wanted = if alias.is_some() { None } else { Some(name) };
+        Ok(Self {
+            name: app.model(wanted).map_err(|failure| failure.about("model"))?,
+            speakers: alias == Some("gpt-4o-transcribe-diarize"),
+            languages: alias == Some("gpt-transcribe"),
+        })
     }
-}
-
-/// 404: there is no model of this name.
-pub fn unknown(name: &str) -> Failure {
-    let message = format!(
-        "the model {} does not exist; GET /v1/models lists those that do, and whisper-1 is the default of this service",
-        quoted(name)
-    );
-    Failure::new(StatusCode::NOT_FOUND, message).about("model").named("model_not_found")
-}
-
-/// Whether the text has the form `owner/name` of a hub repository.
-fn is_repository(text: &str) -> bool {
-    let part = |part: &str| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
-    };
-    text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
 #[cfg(test)]
@@ -84,9 +52,8 @@ mod tests {
 
     fn app(model: &str, repositories: bool) -> App {
         let store = Store::open(&StoreOptions { offline: true, quiet: true, ..StoreOptions::default() }).unwrap();
-        let options = EngineOptions { repositories, ..EngineOptions::default() };
         let settings = Settings { model: model.into(), repositories, ..Settings::default() };
-        App::new(Engine::new(store, Compute::cpu(), options), settings)
+        App::new(Engine::new(store, Compute::cpu(), EngineOptions::default()), settings)
     }
 
     #[test]
@@ -105,7 +72,7 @@ mod tests {
         assert_eq!(found("BASE").unwrap(), "whisper-base");
         assert_eq!(found("openai/whisper-tiny").unwrap(), "whisper-tiny");
         assert_eq!(found("./models/mine").unwrap(), "./models/mine");
-        for name in ["whisper-9", "silero-vad", "/etc", "../x/y", "some/other", ""] {
+        for name in ["whisper-9", "silero-vad", "/etc", "../x/y", "some/other"] {
             let failure = found(name).unwrap_err();
             assert_eq!((failure.status.as_u16(), failure.code), (404, Some("model_not_found")), "{name}");
             assert_eq!(failure.param.as_deref(), Some("model"));

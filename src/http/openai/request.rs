@@ -5,6 +5,7 @@
 //! that the response has no place for, are refused.
 
 use super::{
+    FILE,
     bodies::Granularities,
     chunking,
     events::Telling,
@@ -21,7 +22,7 @@ use crate::{
     },
     language::Language,
     models::whisper::tokenizer::Task,
-    settings::Secret,
+    settings::{LARGEST_BATCH, Secret},
     stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions},
 };
 
@@ -94,7 +95,7 @@ impl Ask {
     pub fn transcription(form: &Form, app: &App) -> Result<Self, Failure> {
         let mut fields = form.fields();
         let model = model(&mut fields);
-        fields.require("file");
+        fields.require(FILE);
         let format = fields.choice("response_format", &ResponseFormat::TRANSCRIPTION).unwrap_or(ResponseFormat::Json);
         let granularities = granularities(&mut fields, format);
         let stream = stream(&mut fields, format);
@@ -131,7 +132,7 @@ impl Ask {
     pub fn translation(form: &Form, app: &App) -> Result<Self, Failure> {
         let mut fields = form.fields();
         let model = model(&mut fields);
-        fields.require("file");
+        fields.require(FILE);
         let formats = &ResponseFormat::TRANSCRIPTION[..5];
         let format = fields.choice("response_format", formats).unwrap_or(ResponseFormat::Json);
         let language = language(&mut fields);
@@ -273,7 +274,7 @@ fn options(fields: &mut Fields, app: &App) -> Options {
     let temperature = fields.number("temperature", 0.0..=1.0).unwrap_or(0.0) as f32;
     let mut words: Vec<String> = fields.texts("keywords");
     words.extend(fields.text("hotwords"));
-    let batch_size = fields.integer("batch_size", 1..=256).and_then(|size| usize::try_from(size).ok());
+    let batch_size = fields.integer("batch_size", 1..=LARGEST_BATCH as i64).and_then(|size| usize::try_from(size).ok());
     let transcribe = TranscribeOptions {
         temperatures: temperatures(temperature, &defaults.temperatures),
         initial_prompt: fields.text("prompt"),
@@ -360,11 +361,11 @@ mod tests {
     /// A form of these fields; text stands for the file.
     async fn form(app: &App, fields: &[(&str, &str)]) -> Form {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.append_pair("file", "x").extend_pairs(fields);
+        body.append_pair(FILE, "x").extend_pairs(fields);
         let request = TestRequest::post().insert_header(("content-type", "application/x-www-form-urlencoded"));
         let (request, mut payload) = request.set_payload(body.finish()).to_http_parts();
         let payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        Form::receive(app, &request, payload, &["file"]).await.unwrap()
+        Form::receive(app, &request, payload, &[FILE]).await.unwrap()
     }
 
     async fn read(fields: &[(&str, &str)]) -> Result<Ask, Failure> {

@@ -1,5 +1,4 @@
-//! What the OpenAPI document shows: the forms, which are read field by field in `request`, the objects by response format,
-//! and the error.
+//! What the OpenAPI document shows: the forms, which are read field by field in `request`, and the objects by response format.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,65 +35,70 @@ pub enum TranslationObject {
 #[schema(example = json!({"file": "meeting.mp3", "model": "whisper-1", "response_format": "json"}))]
 pub struct TranscriptionForm {
     /// The recording: audio or video of any common format.
-    #[schema(value_type = String, format = Binary)]
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     pub file: Vec<u8>,
     /// A model that `GET /v1/models` lists; `whisper-1` and OpenAI's other names are the default of this service.
     #[schema(example = "whisper-1")]
     pub model: String,
     /// The language spoken, as a code (`en`) or an English name; detected without it.
+    #[schema(nullable = false)]
     pub language: Option<String>,
     /// Languages of which one is spoken: the likeliest of them is used for the whole recording.
-    #[schema(rename = "languages[]")]
+    #[schema(nullable = false, rename = "languages[]")]
     pub languages: Option<Vec<String>>,
     /// Text that is told to the model as if it went before: sets spelling, names, style.
+    #[schema(nullable = false)]
     pub prompt: Option<String>,
     /// Words that are likely to occur.
-    #[schema(rename = "keywords[]")]
+    #[schema(nullable = false, rename = "keywords[]")]
     pub keywords: Option<Vec<String>>,
     /// `json`, `text`, `srt`, `verbose_json`, `vtt` or `diarized_json`.
-    #[schema(default = "json", example = "json")]
+    #[schema(nullable = false, default = "json", example = "json")]
     pub response_format: Option<String>,
     /// The first temperature; text that passes no quality threshold is written again at higher ones.
-    #[schema(default = 0.0, minimum = 0.0, maximum = 1.0)]
+    #[schema(nullable = false, default = 0.0, minimum = 0.0, maximum = 1.0)]
     pub temperature: Option<f64>,
     /// `word`, `segment` or both; with `verbose_json`.
-    #[schema(rename = "timestamp_granularities[]")]
+    #[schema(nullable = false, rename = "timestamp_granularities[]")]
     pub timestamp_granularities: Option<Vec<String>>,
     /// Events as text is written; with `json` and `diarized_json`.
-    #[schema(default = false)]
+    #[schema(nullable = false, default = false)]
     pub stream: Option<bool>,
     /// `auto`, or `{"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 100, "prefix_padding_ms": 400}`.
-    #[schema(example = "auto")]
+    #[schema(nullable = false, example = "auto")]
     pub chunking_strategy: Option<String>,
     /// `logprobs`; with `json`.
-    #[schema(rename = "include[]")]
+    #[schema(nullable = false, rename = "include[]")]
     pub include: Option<Vec<String>>,
     /// Names of at most 4 known speakers.
-    #[schema(rename = "known_speaker_names[]")]
+    #[schema(nullable = false, rename = "known_speaker_names[]")]
     pub known_speaker_names: Option<Vec<String>>,
     /// 2 to 10 s of each of their voices as data: URLs.
-    #[schema(rename = "known_speaker_references[]")]
+    #[schema(nullable = false, rename = "known_speaker_references[]")]
     pub known_speaker_references: Option<Vec<String>>,
     /// Beyond OpenAI: words get their times.
-    #[schema(default = true)]
+    #[schema(nullable = false, default = true)]
     pub align_audio: Option<bool>,
     /// Beyond OpenAI: speakers are told apart; shown by `diarized_json`, `verbose_json`, `text`, `srt` and `vtt`.
+    #[schema(nullable = false)]
     pub diarize_audio: Option<bool>,
     /// Beyond OpenAI: exactly so many speakers.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub num_speakers: Option<u32>,
     /// Beyond OpenAI: at least so many speakers.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub min_speakers: Option<u32>,
     /// Beyond OpenAI: at most so many speakers.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub max_speakers: Option<u32>,
     /// Beyond OpenAI: words that are likely to occur, in one text.
+    #[schema(nullable = false)]
     pub hotwords: Option<String>,
     /// Beyond OpenAI: chunks that are written side by side.
-    #[schema(minimum = 1, maximum = 256)]
+    #[schema(nullable = false, minimum = 1, maximum = 256)]
     pub batch_size: Option<u32>,
     /// Beyond OpenAI: a token of the hub, for this request's downloads alone.
+    #[schema(nullable = false)]
     pub hf_token: Option<String>,
 }
 
@@ -103,68 +107,48 @@ pub struct TranscriptionForm {
 #[schema(example = json!({"file": "interview.mp3", "model": "whisper-1", "response_format": "json"}))]
 pub struct TranslationForm {
     /// The recording: audio or video of any common format.
-    #[schema(value_type = String, format = Binary)]
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     pub file: Vec<u8>,
     /// A model that `GET /v1/models` lists; `whisper-1` and OpenAI's other names are the default of this service.
     #[schema(example = "whisper-1")]
     pub model: String,
     /// English text that is told to the model as if it went before.
+    #[schema(nullable = false)]
     pub prompt: Option<String>,
     /// `json`, `text`, `srt`, `verbose_json` or `vtt`.
-    #[schema(default = "json", example = "json")]
+    #[schema(nullable = false, default = "json", example = "json")]
     pub response_format: Option<String>,
     /// The first temperature; text that passes no quality threshold is written again at higher ones.
-    #[schema(default = 0.0, minimum = 0.0, maximum = 1.0)]
+    #[schema(nullable = false, default = 0.0, minimum = 0.0, maximum = 1.0)]
     pub temperature: Option<f64>,
     /// Beyond OpenAI: the language spoken, as a code (`de`) or an English name; detected without it.
+    #[schema(nullable = false)]
     pub language: Option<String>,
     /// Beyond OpenAI: words that are likely to occur.
-    #[schema(rename = "keywords[]")]
+    #[schema(nullable = false, rename = "keywords[]")]
     pub keywords: Option<Vec<String>>,
     /// Beyond OpenAI: words get their times.
-    #[schema(default = true)]
+    #[schema(nullable = false, default = true)]
     pub align_audio: Option<bool>,
     /// Beyond OpenAI: speakers are told apart; shown by `verbose_json`, `text`, `srt` and `vtt`.
+    #[schema(nullable = false)]
     pub diarize_audio: Option<bool>,
     /// Beyond OpenAI: exactly so many speakers.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub num_speakers: Option<u32>,
     /// Beyond OpenAI: at least so many speakers.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub min_speakers: Option<u32>,
     /// Beyond OpenAI: at most so many speakers.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub max_speakers: Option<u32>,
     /// Beyond OpenAI: words that are likely to occur, in one text.
+    #[schema(nullable = false)]
     pub hotwords: Option<String>,
     /// Beyond OpenAI: chunks that are written side by side.
-    #[schema(minimum = 1, maximum = 256)]
+    #[schema(nullable = false, minimum = 1, maximum = 256)]
     pub batch_size: Option<u32>,
     /// Beyond OpenAI: a token of the hub, for this request's downloads alone.
+    #[schema(nullable = false)]
     pub hf_token: Option<String>,
-}
-
-/// What went wrong, as OpenAI's clients read it.
-#[derive(Debug, ToSchema)]
-#[schema(example = json!({"error": {
-    "message": "the model 'whisper-9' does not exist; GET /v1/models lists those that do, and whisper-1 is the default of this service",
-    "type": "invalid_request_error", "param": "model", "code": "model_not_found"
-}}))]
-pub struct ErrorBody {
-    /// The error.
-    pub error: ErrorDetail,
-}
-
-/// The error itself: all four members are always there.
-#[derive(Debug, ToSchema)]
-pub struct ErrorDetail {
-    /// One sentence that says what is wrong and what to do.
-    pub message: String,
-    /// `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error` or `server_error`.
-    #[schema(rename = "type")]
-    pub kind: String,
-    /// The field at fault.
-    pub param: Option<String>,
-    /// A name for programs, such as `model_not_found`.
-    pub code: Option<String>,
 }

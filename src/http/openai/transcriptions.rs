@@ -6,13 +6,15 @@ use actix_web::{
 };
 
 use super::{
+    FILE,
     answer::answer,
     events::Event,
+    recording,
     request::Ask,
-    schema::{ErrorBody, TranscriptionForm, TranscriptionObject},
+    schema::{TranscriptionForm, TranscriptionObject},
     stream,
 };
-use crate::http::{app::App, failure::Failure, form::Form, work::Work};
+use crate::http::{app::App, failure::Failure, form::Form, schema::OpenAiFailures, work::Work};
 
 /// Speech to text, as OpenAI's audio API does it.
 ///
@@ -43,27 +45,14 @@ use crate::http::{app::App, failure::Failure, form::Form, work::Work};
                 ("x-inference-time" = u64, description = "Milliseconds of work"),
             ),
         ),
-        (status = 400, description = "A field or the recording must be changed", body = ErrorBody),
-        (status = 401, description = "No key, or a wrong one", body = ErrorBody),
-        (status = 404, description = "No such model", body = ErrorBody),
-        (status = 408, description = "The body came too slowly", body = ErrorBody),
-        (status = 413, description = "The recording is larger or longer than allowed", body = ErrorBody),
-        (status = 415, description = "No form", body = ErrorBody),
-        (status = 424, description = "The model cannot be fetched or read", body = ErrorBody),
-        (status = 429, description = "The service is busy: try again after Retry-After", body = ErrorBody),
-        (status = 500, description = "A bug; the log has the details", body = ErrorBody),
-        (status = 503, description = "The service is shutting down, or its machine lacks something", body = ErrorBody),
-        (status = 504, description = "It took longer than allowed", body = ErrorBody),
-        (status = 507, description = "The server's disk is full", body = ErrorBody),
+        OpenAiFailures,
     ),
 )]
 pub(super) async fn create(app: Data<App>, request: HttpRequest, body: Payload) -> Result<HttpResponse, Failure> {
     let work = Work::enter(&app)?;
-    let form = Form::receive(&app, &request, body, &["file"]).await?;
+    let form = Form::receive(&app, &request, body, &[FILE]).await?;
     let ask = Ask::transcription(&form, &app)?;
-    let upload = form.file("file")?;
-    work.received();
-    let recording = work.decode(upload).await?;
+    let recording = recording(&work, form).await?;
     if ask.stream {
         return stream::respond(work, ask, recording).await;
     }

@@ -6,11 +6,13 @@ use actix_web::{
 };
 
 use super::{
+    FILE,
     answer::answer,
+    recording,
     request::Ask,
-    schema::{ErrorBody, TranslationForm, TranslationObject},
+    schema::{TranslationForm, TranslationObject},
 };
-use crate::http::{app::App, failure::Failure, form::Form, work::Work};
+use crate::http::{app::App, failure::Failure, form::Form, schema::OpenAiFailures, work::Work};
 
 /// Speech in any language to English text, as OpenAI's audio API does it.
 ///
@@ -34,26 +36,13 @@ use crate::http::{app::App, failure::Failure, form::Form, work::Work};
                 (String = "text/vtt", example = "WEBVTT\n\n00:00:00.300 --> 00:00:00.900\nHello.\n"),
             ),
         ),
-        (status = 400, description = "A field, the model or the recording must be changed", body = ErrorBody),
-        (status = 401, description = "No key, or a wrong one", body = ErrorBody),
-        (status = 404, description = "No such model", body = ErrorBody),
-        (status = 408, description = "The body came too slowly", body = ErrorBody),
-        (status = 413, description = "The recording is larger or longer than allowed", body = ErrorBody),
-        (status = 415, description = "No form", body = ErrorBody),
-        (status = 424, description = "The model cannot be fetched or read", body = ErrorBody),
-        (status = 429, description = "The service is busy: try again after Retry-After", body = ErrorBody),
-        (status = 500, description = "A bug; the log has the details", body = ErrorBody),
-        (status = 503, description = "The service is shutting down, or its machine lacks something", body = ErrorBody),
-        (status = 504, description = "It took longer than allowed", body = ErrorBody),
-        (status = 507, description = "The server's disk is full", body = ErrorBody),
+        OpenAiFailures,
     ),
 )]
 pub(super) async fn create(app: Data<App>, request: HttpRequest, body: Payload) -> Result<HttpResponse, Failure> {
     let work = Work::enter(&app)?;
-    let form = Form::receive(&app, &request, body, &["file"]).await?;
+    let form = Form::receive(&app, &request, body, &[FILE]).await?;
     let ask = Ask::translation(&form, &app)?;
-    let upload = form.file("file")?;
-    work.received();
-    let recording = work.decode(upload).await?;
+    let recording = recording(&work, form).await?;
     Ok(work.run(move |job| Ok(answer(job, ask, recording))).await??.send(&work))
 }
