@@ -8,6 +8,10 @@ mod access;
 mod client;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/openai.rs"]
+mod openai;
+#[path = "http/openai_client.rs"]
+mod openai_client;
 #[path = "http/operations.rs"]
 mod operations;
 #[path = "http/program.rs"]
@@ -27,6 +31,8 @@ fn main() {
     trials.extend(operations::trials(&needs));
     trials.extend(limits::trials(&needs));
     trials.extend(transcribe::trials(&needs));
+    trials.extend(openai::trials(&needs));
+    trials.extend(openai_client::trials(&needs));
     trials.extend(program::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

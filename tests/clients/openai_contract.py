@@ -104,6 +104,12 @@ class Recording:
     def whole(self):
         return self.cut(0, self.seconds)
 
+    def repeated(self, times):
+        """The same again and again."""
+        longer = Recording.__new__(Recording)
+        longer.parameters, longer.frames, longer.seconds = self.parameters, self.frames * times, self.seconds * times
+        return longer.whole()
+
 
 class Suite:
     """Runs checks, a line each."""
@@ -169,6 +175,15 @@ class Suite:
             assert self.sent - before == 1, f"{self.sent - before} requests"
             return f"{status} {body['type']}: {body['message']}"
         raise AssertionError("nothing was refused")
+
+    def inside(self):
+        """Requests that the service counts as waiting or running."""
+        address = urllib.parse.urlparse(self.url)
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=WORK_SECONDS)
+        connection.request("GET", "/metrics")
+        page = connection.getresponse().read().decode()
+        connection.close()
+        return int(float(re.search(r"^palabra_queue_requests (\S+)$", page, re.M).group(1)))
 
     def conclude(self):
         self.client.close()
@@ -394,6 +409,69 @@ def speakers(suite):
         suite.check("known speakers", known)
         suite.check("known speakers: the others keep letters", stranger)
     suite.check("known speakers: references that cannot be", refused)
+
+
+def long_streams(suite):
+    one_by_one = {"batch_size": 1}
+
+    def as_written():
+        started = time.monotonic()
+        arrivals = []
+        options = {"file": suite.file(suite.recording.repeated(6)), "language": "en", "extra_body": one_by_one}
+        for event in suite.create(stream=True, **options):
+            arrivals.append((time.monotonic() - started, event.type))
+        (first, _), (last, end) = arrivals[0], arrivals[-1]
+        assert end == "transcript.text.done" and first < last / 2, f"first event after {first:.1f} of {last:.1f} s"
+        return f"first event after {first:.1f} of {last:.1f} s"
+
+    def with_speakers():
+        started = time.monotonic()
+        options = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "extra_body": one_by_one}
+        first = {}
+        for event in read(suite.create(file=suite.file(suite.recording.repeated(2)), stream=True, **options)):
+            first.setdefault(event.type, time.monotonic() - started)
+        assert set(first) == set(EVENTS), first
+
+    def leaving():
+        stream = suite.create(file=suite.file(suite.recording.repeated(20)), stream=True, extra_body=one_by_one)
+        next(iter(stream))
+        stream.close()
+        started = time.monotonic()
+        while suite.inside():
+            assert time.monotonic() - started < 10, "the work goes on"
+            time.sleep(0.1)
+        return f"over after {time.monotonic() - started:.1f} s"
+
+    suite.check("stream: text comes as it is written", as_written)
+    suite.check("stream: every kind of event", with_speakers)
+    suite.check("stream: the work ends when the client leaves", leaving)
+
+
+def deadlines(suite, url):
+    """A service that gives a request a few seconds."""
+    client = suite.connect(url)
+    long = suite.recording.repeated(20)
+
+    def in_a_stream():
+        told = []
+        try:
+            options = {"file": suite.file(long), "language": "en", "extra_body": {"batch_size": 1}}
+            for event in suite.create(client, stream=True, **options):
+                told.append(event)
+        except openai.APIStatusError as error:
+            raise AssertionError("it failed before anything was told") from error
+        except openai.APIError as error:
+            assert set(error.body or {}) == ERROR_KEYS and error.type == "server_error", repr(error)
+            return f"after {len(told)} events: {error.message}"
+        raise AssertionError("it was in time")
+
+    def in_one_piece():
+        act = lambda: suite.create(client, file=suite.file(long))
+        return suite.refuse(openai.InternalServerError, 504, act)
+
+    suite.check("deadline: an error event ends a stream", in_a_stream)
+    suite.check("deadline: no second try", in_one_piece)
+    client.close()
 
 
 def translations(suite):
@@ -688,7 +766,7 @@ def main():
     if given.url and not given.audio:
         parser.error("--url needs --audio")
     recording = Recording(given.audio or sample(given.binary))
-    groups = [formats, verbose, logprobs, streams, speakers, translations, models, options, refusals, transports]
+    groups = [formats, verbose, logprobs, streams, long_streams, speakers, translations, models, options, refusals, transports]
     with contextlib.ExitStack() as stack:
         if given.url:
             url = given.url.rstrip("/")
@@ -701,6 +779,8 @@ def main():
             flags = ["--max-requests", "1", "--max-upload-bytes", "4MiB"]
             guarded = stack.enter_context(Service(given.binary, *flags, PALABRA_API_KEYS=f"{KEY},another"))
             limits(suite, guarded.url)
+            hurried = stack.enter_context(Service(given.binary, "--preload", "base", "--request-timeout", "8s"))
+            deadlines(suite, hurried.url)
         return suite.conclude()
 
 

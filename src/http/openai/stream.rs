@@ -98,6 +98,9 @@ impl Telling {
 
     /// The next event, or a sign of life after `patience`; `None` at the end.
     async fn next(&mut self, patience: Duration) -> Option<Step> {
+        if self.over {
+            return None;
+        }
         while self.outcome.is_none() {
             tokio::select! {
                 biased;
@@ -109,9 +112,7 @@ impl Telling {
         if let Ok(event) = self.events.try_recv() {
             return Some(Step::Told(event));
         }
-        if std::mem::replace(&mut self.over, true) {
-            return None;
-        }
+        self.over = true;
         match self.outcome.take()? {
             Ok(timings) => {
                 let _times = self.work.finish(&timings);
