@@ -9,7 +9,7 @@ pub mod bodies;
 mod chunking;
 pub mod diarized;
 pub mod events;
-mod known;
+pub(super) mod known;
 pub mod labels;
 mod models;
 mod names;
