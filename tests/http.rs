@@ -4,6 +4,10 @@
 
 #[path = "http/access.rs"]
 mod access;
+#[path = "http/analysis.rs"]
+mod analysis;
+#[path = "http/asr.rs"]
+mod asr;
 #[path = "http/client.rs"]
 mod client;
 #[path = "http/limits.rs"]
@@ -12,6 +16,8 @@ mod limits;
 mod operations;
 #[path = "http/program.rs"]
 mod program;
+#[path = "http/remote.rs"]
+mod remote;
 #[path = "http/service.rs"]
 mod service;
 mod support;
@@ -27,6 +33,9 @@ fn main() {
     trials.extend(operations::trials(&needs));
     trials.extend(limits::trials(&needs));
     trials.extend(transcribe::trials(&needs));
+    trials.extend(asr::trials(&needs));
+    trials.extend(analysis::trials(&needs));
+    trials.extend(remote::trials());
     trials.extend(program::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

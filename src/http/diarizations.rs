@@ -12,8 +12,12 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::{
     App, Failure, Form, Work,
-    alignments::{DurationUsage, seconds},
-    openai::known::{self, KnownSpeaker, Voices},
+    openai::{
+        about_file,
+        bodies::seconds,
+        known::{self, KnownSpeaker, Voices},
+        usage::Usage,
+    },
     schema::OpenAiFailures,
 };
 use crate::{
@@ -133,7 +137,7 @@ async fn diarize(app: Data<App>, request: HttpRequest, body: Payload) -> Result<
     let upload = form.file(FILE)?;
     work.received();
     let name = upload.name.clone().unwrap_or_default();
-    let recording = work.decode(upload).await?;
+    let recording = work.decode(upload).await.map_err(about_file)?;
     let Ask { speakers, embeddings, known, format } = ask;
     let told = work.run(move |job| {
         let voices = match Voices::hear(&known, job.engine(), &job.watch()) {
@@ -176,7 +180,7 @@ struct Diarized {
     /// What the reader should know of the result.
     warnings: Vec<String>,
     /// The length of the recording.
-    usage: DurationUsage,
+    usage: Usage,
 }
 
 /// A speaker.
@@ -230,7 +234,7 @@ impl Diarized {
             speakers: (0..speakers).map(voice).collect(),
             segments: turns.iter().map(turn).collect(),
             warnings: transcript.warnings.clone(),
-            usage: DurationUsage::of(transcript),
+            usage: Usage::of(transcript),
         }
     }
 }
