@@ -4,6 +4,10 @@
 
 #[path = "http/access.rs"]
 mod access;
+#[path = "http/analysis.rs"]
+mod analysis;
+#[path = "http/asr.rs"]
+mod asr;
 #[path = "http/client.rs"]
 mod client;
 #[path = "http/limits.rs"]
@@ -16,6 +20,8 @@ mod openai_client;
 mod operations;
 #[path = "http/program.rs"]
 mod program;
+#[path = "http/remote.rs"]
+mod remote;
 #[path = "http/service.rs"]
 mod service;
 mod support;
@@ -33,6 +39,9 @@ fn main() {
     trials.extend(transcribe::trials(&needs));
     trials.extend(openai::trials(&needs));
     trials.extend(openai_client::trials(&needs));
+    trials.extend(asr::trials(&needs));
+    trials.extend(analysis::trials(&needs));
+    trials.extend(remote::trials());
     trials.extend(program::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

@@ -3,6 +3,7 @@
 mod arguments;
 mod bars;
 mod cancel;
+mod health;
 mod models;
 mod output;
 mod panic;
@@ -73,6 +74,8 @@ enum Command {
     Transcribe(Box<arguments::TranscribeArguments>),
     /// Serve the same over HTTP: the API of the WhisperX service that this replaces, and OpenAI's
     Serve(Box<serve::ServeArguments>),
+    /// Ask a service on this machine whether it lives
+    Health(health::HealthArguments),
     /// See, fetch and check models
     Models(models::ModelsArguments),
 }
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
     let outcome = panic::guarded(|| match &cli.command {
         Command::Transcribe(arguments) => transcribe::run(arguments, global, &store),
         Command::Serve(arguments) => serve::run(arguments, global, &store),
+        Command::Health(arguments) => health::run(arguments),
         Command::Models(arguments) => models::run(arguments, global, &store),
     });
     outcome.unwrap_or_else(|error| {

@@ -11,7 +11,16 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{App, Failure, Form, Work, schema::OpenAiFailures};
+use super::{
+    App, Failure, Form, Work,
+    openai::{
+        self,
+        bodies::{seconds, text},
+        names::Model,
+        usage::Usage,
+    },
+    schema::OpenAiFailures,
+};
 use crate::{
     engine::{GivenText, Options},
     formats::{self, Format},
@@ -45,7 +54,7 @@ struct AlignmentForm {
     /// In the place of `file`: where the recording lies, on a host that the operator allows.
     #[schema(nullable = false, example = "https://media.example.com/talk.mp3")]
     url: Option<String>,
-    /// The Whisper model whose attention places the words; the service's own where it is absent.
+    /// The Whisper model whose attention places the words; the service's own where it is absent or named whisper-1.
     #[schema(nullable = false, example = "base")]
     model: Option<String>,
     /// The language of the text, as a code or an English name; detected where it is absent.
@@ -105,7 +114,7 @@ impl Ask {
         let format = fields.choice("response_format", &formats).unwrap_or(Format::Json);
         fields.finish()?;
         let given = given.ok_or_else(Failure::internal)?;
-        let model = app.model(model.as_deref()).map_err(|failure| failure.about("model"))?;
+        let model = Model::find(model.as_deref().unwrap_or_default(), app)?.name;
         Ok(Self { model, language, given, format })
     }
 
@@ -173,9 +182,7 @@ async fn align(app: Data<App>, request: HttpRequest, body: Payload) -> Result<Ht
     let work = Work::enter(&app)?;
     let form = Form::receive(&app, &request, body, &[FILE]).await?;
     let ask = Ask::read(&app, &form)?;
-    let upload = form.file(FILE)?;
-    work.received();
-    let recording = work.decode(upload).await?;
+    let recording = openai::recording(&work, form).await?;
     let (options, format, Ask { model, given, .. }) = (ask.options(), ask.format, ask);
     let transcript = work
         .run(move |job| {
@@ -219,7 +226,7 @@ struct Alignment {
     /// What the reader should know of the result.
     warnings: Vec<String>,
     /// The length of the recording.
-    usage: DurationUsage,
+    usage: Usage,
 }
 
 /// A piece of the text.
@@ -250,42 +257,18 @@ struct AlignedWord {
     score: f64,
 }
 
-/// What a request is counted as.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(super) struct DurationUsage {
-    /// Always `duration`.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// Seconds of the recording, rounded up.
-    seconds: u64,
-}
-
-impl DurationUsage {
-    /// The usage of a recording.
-    pub(super) fn of(transcript: &Transcript) -> Self {
-        Self { kind: "duration", seconds: transcript.duration.ceil() as u64 }
-    }
-}
-
 impl Alignment {
     fn new(transcript: &Transcript) -> Self {
-        let mut text = String::new();
-        for segment in &transcript.segments {
-            if !text.is_empty() && segment.language.writes_spaces() {
-                text.push(' ');
-            }
-            text.push_str(&segment.text);
-        }
         let segments = transcript.segments.iter().enumerate();
         Self {
             task: "align",
             language: transcript.language.name(),
             duration: seconds(transcript.duration),
-            text,
+            text: text(&transcript.segments),
             words: transcript.segments.iter().flat_map(|segment| segment.words.iter().map(AlignedWord::new)).collect(),
             segments: segments.map(|(id, segment)| AlignedSegment::new(id, segment)).collect(),
             warnings: transcript.warnings.clone(),
-            usage: DurationUsage::of(transcript),
+            usage: Usage::of(transcript),
         }
     }
 }
@@ -311,11 +294,6 @@ impl AlignedWord {
             score: seconds(word.score.into()),
         }
     }
-}
-
-/// To the millisecond.
-pub(super) fn seconds(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

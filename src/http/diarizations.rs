@@ -1,4 +1,7 @@
 //! `POST /v1/audio/diarizations`: a recording to who speaks when, without its words.
+//!
+//! Speakers are called `SPEAKER_00`, `SPEAKER_01`, ... as they are first heard, or by the names that the request gives
+//! with their voices (`known_speaker_names[]`, `known_speaker_references[]`, as at `/v1/audio/transcriptions`).
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,7 +12,12 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::{
     App, Failure, Form, Work,
-    alignments::{DurationUsage, seconds},
+    openai::{
+        about_file,
+        bodies::seconds,
+        known::{self, KnownSpeaker, Voices},
+        usage::Usage,
+    },
     schema::OpenAiFailures,
 };
 use crate::{
@@ -54,6 +62,14 @@ struct DiarizationForm {
     #[serde(rename = "include[]")]
     #[schema(nullable = false)]
     include: Option<Vec<String>>,
+    /// Names of speakers whose voices are sent as `known_speaker_references[]`; with `json`.
+    #[serde(rename = "known_speaker_names[]")]
+    #[schema(nullable = false, max_items = 4)]
+    known_speaker_names: Option<Vec<String>>,
+    /// A recording of 2 to 10 seconds for each name, as a data URL.
+    #[serde(rename = "known_speaker_references[]")]
+    #[schema(nullable = false, max_items = 4)]
+    known_speaker_references: Option<Vec<String>>,
     /// `json` or `rttm`.
     #[schema(nullable = false, default = "json", pattern = "^(json|rttm)$")]
     response_format: Option<String>,
@@ -64,6 +80,7 @@ struct DiarizationForm {
 struct Ask {
     speakers: DiarizeOptions,
     embeddings: bool,
+    known: Vec<KnownSpeaker>,
     format: Format,
 }
 
@@ -89,8 +106,14 @@ impl Ask {
         }
         let formats = [("json", Format::Json), ("rttm", Format::Rttm)];
         let format = fields.choice("response_format", &formats).unwrap_or(Format::Json);
+        let (names, references) = (fields.texts("known_speaker_names"), fields.texts("known_speaker_references"));
+        if format == Format::Rttm && (!names.is_empty() || !included.is_empty()) {
+            let message = "rttm has no place for names and voices; ask for response_format=json";
+            fields.refuse("response_format", message, "value_error");
+        }
         fields.finish()?;
-        Ok(Self { speakers, embeddings: !included.is_empty(), format })
+        let known = known::read(&names, &references)?;
+        Ok(Self { speakers, embeddings: !included.is_empty(), known, format })
     }
 }
 
@@ -114,15 +137,22 @@ async fn diarize(app: Data<App>, request: HttpRequest, body: Payload) -> Result<
     let upload = form.file(FILE)?;
     work.received();
     let name = upload.name.clone().unwrap_or_default();
-    let recording = work.decode(upload).await?;
-    let speakers = ask.speakers;
-    let transcript = work
-        .run(move |job| job.engine().diarize(recording.decoded, recording.seconds, &speakers, &job.watch()))
-        .await?;
+    let recording = work.decode(upload).await.map_err(about_file)?;
+    let Ask { speakers, embeddings, known, format } = ask;
+    let told = work.run(move |job| {
+        let voices = match Voices::hear(&known, job.engine(), &job.watch()) {
+            Ok(voices) => voices,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let transcript = job.engine().diarize(recording.decoded, recording.seconds, &speakers, &job.watch())?;
+        let names = voices.names(&transcript);
+        Ok(Ok((transcript, names)))
+    });
+    let (transcript, names) = told.await??;
     let mut response = HttpResponse::Ok();
     work.finish(&transcript.timings).write(&mut response);
-    Ok(match ask.format {
-        Format::Json => response.json(Diarized::new(&transcript, ask.embeddings)),
+    Ok(match format {
+        Format::Json => response.json(Diarized::new(&transcript, &names, embeddings)),
         other => {
             let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
             response.content_type("text/plain; charset=utf-8").body(formats::render(other, &transcript, stem))
@@ -150,13 +180,13 @@ struct Diarized {
     /// What the reader should know of the result.
     warnings: Vec<String>,
     /// The length of the recording.
-    usage: DurationUsage,
+    usage: Usage,
 }
 
 /// A speaker.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 struct Voice {
-    /// The speaker's name in this recording.
+    /// What the speaker is called in this recording.
     speaker: String,
     /// Seconds of the recording in which they speak.
     seconds: f64,
@@ -177,13 +207,18 @@ struct SpokenTurn {
 }
 
 impl Diarized {
-    fn new(transcript: &Transcript, embeddings: bool) -> Self {
+    /// `names` by number of speaker, where they are known.
+    fn new(transcript: &Transcript, names: &[Option<String>], embeddings: bool) -> Self {
         let turns = &transcript.turns;
+        let called = |speaker: Speaker| match names.get(usize::from(speaker.0)) {
+            Some(Some(name)) => name.clone(),
+            _ => speaker.to_string(),
+        };
         let speakers = turns.iter().map(|turn| usize::from(turn.speaker.0) + 1).max().unwrap_or(0);
         let voice = |number: usize| {
             let own = turns.iter().filter(|turn| usize::from(turn.speaker.0) == number);
             Voice {
-                speaker: Speaker(number as u16).to_string(),
+                speaker: called(Speaker(number as u16)),
                 seconds: seconds(own.map(|turn| turn.span.duration()).sum()),
                 embedding: transcript.voices.get(number).filter(|_| embeddings).cloned(),
             }
@@ -191,7 +226,7 @@ impl Diarized {
         let turn = |turn: &crate::transcript::Turn| SpokenTurn {
             start: seconds(turn.span.start),
             end: seconds(turn.span.end),
-            speaker: turn.speaker.to_string(),
+            speaker: called(turn.speaker),
         };
         Self {
             task: "diarize",
@@ -199,7 +234,7 @@ impl Diarized {
             speakers: (0..speakers).map(voice).collect(),
             segments: turns.iter().map(turn).collect(),
             warnings: transcript.warnings.clone(),
-            usage: DurationUsage::of(transcript),
+            usage: Usage::of(transcript),
         }
     }
 }
@@ -238,9 +273,15 @@ mod tests {
             ],
             "warnings": [], "usage": {"type": "duration", "seconds": 11},
         });
-        assert_eq!(serde_json::to_value(Diarized::new(&transcript, false)).unwrap(), expected);
+        assert_eq!(serde_json::to_value(Diarized::new(&transcript, &[], false)).unwrap(), expected);
         expected["speakers"][0]["embedding"] = json!([1.0, 0.0]);
         expected["speakers"][1]["embedding"] = json!([0.0, 1.0]);
-        assert_eq!(serde_json::to_value(Diarized::new(&transcript, true)).unwrap(), expected);
+        assert_eq!(serde_json::to_value(Diarized::new(&transcript, &[None, None], true)).unwrap(), expected);
+        let named = serde_json::to_value(Diarized::new(&transcript, &[None, Some("agent".into())], false)).unwrap();
+        assert_eq!(named["speakers"][1]["speaker"], "agent");
+        assert_eq!(
+            (&named["segments"][0]["speaker"], &named["segments"][1]["speaker"]),
+            (&json!("SPEAKER_00"), &json!("agent"))
+        );
     }
 }

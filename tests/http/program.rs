@@ -27,6 +27,8 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         plain("program::it_ends_in_order_at_sigterm", it_ends_in_order_at_sigterm),
         plain("program::wrong_settings_end_it_with_a_sentence", wrong_settings_end_it_with_a_sentence),
         plain("program::check_says_a_line_of_each", check_says_a_line_of_each),
+        plain("program::traces_need_a_build_that_sends_them", traces_need_a_build_that_sends_them),
+        plain("program::health_asks_a_running_service", health_asks_a_running_service),
         plain("program::secrets_stay_out_of_the_log", secrets_stay_out_of_the_log),
         trial("program::a_request_in_flight_is_finished_at_sigterm", &needs.sample, |sample| {
             a_request_in_flight_is_finished_at_sigterm(&sample);
@@ -89,6 +91,32 @@ fn output(arguments: &[&str]) -> (i32, String) {
     let Output { status, stdout, stderr } = command(arguments).output().unwrap();
     let text = [stdout, stderr].concat();
     (status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn traces_need_a_build_that_sends_them() {
+    let (code, text) = output(&["--check", "--otlp-endpoint", "http://127.0.0.1:4318"]);
+    if cfg!(feature = "otlp") {
+        assert_eq!(code, 0, "{text}");
+    } else {
+        assert_eq!((code, text.contains("--features otlp")), (2, true), "{text}");
+    }
+    let (code, text) = output(&["--check", "--otlp-endpoint", "http://user:secret@127.0.0.1:4318"]);
+    assert_eq!((code, text.contains("secret")), (2, false), "{text}");
+}
+
+fn health_asks_a_running_service() {
+    let program = Program::start(&[], &[]);
+    let port = program.address.port().to_string();
+    let health = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_palabra"));
+        let status = command.arg("health").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.unwrap().code().unwrap()
+    };
+    assert_eq!(health(&["--port", &port, "--host", "0.0.0.0"]), 0);
+    assert_eq!(health(&["--port", &port, "--ready"]), 0);
+    program.terminate();
+    program.ended(Duration::from_secs(20));
+    assert_eq!(health(&["--port", &port]), 5);
 }
 
 fn it_ends_in_order_at_sigterm() {

@@ -124,8 +124,13 @@ impl Voices {
 
     /// What the speakers of `transcript` are called.
     pub fn labels(&self, transcript: &Transcript) -> Labels {
+        Labels::new(self.names(transcript))
+    }
+
+    /// The names of the speakers of `transcript`, by number, where they are known.
+    pub fn names(&self, transcript: &Transcript) -> Vec<Option<String>> {
         let found = identify(&transcript.voices, &self.embeddings);
-        Labels::new(found.into_iter().map(|known| known.and_then(|index| self.names.get(index).cloned())).collect())
+        found.into_iter().map(|known| known.and_then(|index| self.names.get(index).cloned())).collect()
     }
 }
 

@@ -9,10 +9,10 @@ pub mod bodies;
 mod chunking;
 pub mod diarized;
 pub mod events;
-mod known;
+pub(super) mod known;
 pub mod labels;
 mod models;
-mod names;
+pub(super) mod names;
 mod request;
 #[cfg(test)]
 mod samples;
@@ -55,11 +55,14 @@ const FILE: &str = "file";
 ///
 /// # Errors
 /// What is wrong with the file names its field.
-async fn recording(work: &Work, form: Form) -> Result<Recording, Failure> {
+pub(super) async fn recording(work: &Work, form: Form) -> Result<Recording, Failure> {
     let upload = form.file(FILE)?;
     drop(form);
     work.received();
-    let about =
-        |failure: Failure| if matches!(failure.status.as_u16(), 400 | 413) { failure.about(FILE) } else { failure };
-    work.decode(upload).await.map_err(about)
+    work.decode(upload).await.map_err(about_file)
+}
+
+/// What is wrong with a recording names its field.
+pub(super) fn about_file(failure: Failure) -> Failure {
+    if matches!(failure.status.as_u16(), 400 | 413) { failure.about(FILE) } else { failure }
 }
