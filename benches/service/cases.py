@@ -11,6 +11,9 @@ TEN_GIGABYTES = 10 << 30
 #: What a word means where a number, a truth value or a choice is asked for.
 NONSENSE = "many"
 
+#: Marks a request whose head is no HTTP: it belongs to no API, whose error shape could be used.
+NO_ROUTE = " (no HTTP)"
+
 
 @dataclasses.dataclass
 class Api:
@@ -44,7 +47,7 @@ class Api:
     def bytes(self, wav):
         """(path, headers, body) of a valid request, to be broken."""
         path, fields = self.target({})
-        return path, *client.form([(self.file, File(wav)), *fields])
+        return path, *client.form([*fields, (self.file, File(wav))])
 
 
 def apis(model):
@@ -169,7 +172,7 @@ def bad_requests(api, wav):
         ("body cut half-way, length honest", malformed, raw({"Content-Length": len(body) // 2}, body[: len(body) // 2])),
         ("connection ends half-way", {0, 400}, raw({"Content-Length": len(body)}, body[: len(body) // 2], finish=0)),
         ("Content-Length too small", malformed, raw({"Content-Length": 1000}, body)),
-        ("Content-Length no number", {400}, raw({"Content-Length": "lots"}, body)),
+        ("Content-Length no number" + NO_ROUTE, {400}, raw({"Content-Length": "lots"}, body)),
         ("application/json", malformed, raw({"Content-Type": "application/json", "Content-Length": 2}, b"{}")),
         ("no content type", malformed, lambda server: client.send(server, "POST", path, body=body)),
         ("no boundary", malformed, raw({"Content-Type": "multipart/form-data", "Content-Length": len(body)}, body)),
@@ -185,10 +188,12 @@ def endless(server, path, headers, body):
     """A chunked upload that goes on until the service has enough."""
     start = client.head("POST", path, headers | {"Transfer-Encoding": "chunked"})
     block = bytes(1 << 20)
+    # Without the boundary that ends the file, which comes last.
+    opened = body[: body.rindex(b"\r\n--")]
 
     def parts():
         yield start
-        yield b"%x\r\n%s\r\n" % (len(body) - 60, body[:-60])
+        yield b"%x\r\n%s\r\n" % (len(opened), opened)
         for _ in range(TEN_GIGABYTES >> 20):
             yield b"%x\r\n%s\r\n" % (len(block), block)
 
