@@ -103,6 +103,11 @@ fn a_refused_body_without_end_is_not_read_for_ever() {
     let mut stream = client::connect(service.address);
     let mut request = client::head("POST", "/transcribe/", &[&Form::content_type(), "Transfer-Encoding: chunked"]);
     request.extend(b"\r\n");
+    let file = Form::default().file("audio_file", "a.wav", b"").body();
+    let opening = &file[..file.len() / 2];
+    request.extend(format!("{:x}\r\n", opening.len()).bytes());
+    request.extend(opening);
+    request.extend(b"\r\n");
     stream.write_all(&request).unwrap();
     let begun = Instant::now();
     let piece = [b"10000\r\n".to_vec(), vec![7; 0x10000], b"\r\n".to_vec()].concat();
