@@ -115,7 +115,8 @@ impl Ask {
         chunking::apply(&mut options, whole, &parts)?;
         options.diarize = speakers.wanted(&model, format)?;
         let known = known::read(&names, &references)?;
-        if !known.is_empty() && !(format.shows_names() && options.diarize.is_some()) {
+        let names_have_a_place = format.shows_names() && options.diarize.is_some();
+        if !known.is_empty() && !names_have_a_place {
             let message = "known_speaker_names[] need response_format=diarized_json, which shows who speaks";
             return Err(Failure::request(message).about("known_speaker_names"));
         }
