@@ -36,7 +36,7 @@ const MOST_SEGMENTS: usize = 100_000;
 
 /// The routes of this API.
 pub fn routes(config: &mut ServiceConfig) {
-    config.route("/v1/audio/alignments", web::post().to(align));
+    config.service(web::resource("/v1/audio/alignments").route(web::post().to(align)));
 }
 
 /// The document of this API.

@@ -31,7 +31,7 @@ const FILE: &str = "file";
 
 /// The routes of this API.
 pub fn routes(config: &mut ServiceConfig) {
-    config.route("/v1/audio/diarizations", web::post().to(diarize));
+    config.service(web::resource("/v1/audio/diarizations").route(web::post().to(diarize)));
 }
 
 /// The document of this API.

@@ -49,6 +49,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
         "request",
         id,
         otel.kind = "server",
+        otel.name = Empty,
         http.request.method = Empty,
         http.route = Empty,
         http.response.status_code = Empty
@@ -175,6 +176,7 @@ impl Drop for Observation {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         let (id, method, route, status) = (&self.id, &self.method, &self.route, self.status);
+        self.span.record("otel.name", format!("{method} {route}"));
         self.span.record("http.request.method", method.as_str());
         self.span.record("http.route", route);
         self.span.record("http.response.status_code", status);

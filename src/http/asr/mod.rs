@@ -39,7 +39,9 @@ const FILE: &str = "audio_file";
 
 /// The routes of this API.
 pub fn routes(config: &mut ServiceConfig) {
-    config.route("/asr", web::post().to(asr)).route("/detect-language", web::post().to(detect_language));
+    config
+        .service(web::resource("/asr").route(web::post().to(asr)))
+        .service(web::resource("/detect-language").route(web::post().to(detect_language)));
 }
 
 /// The document of this API.

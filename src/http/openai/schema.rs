@@ -37,6 +37,9 @@ pub struct TranscriptionForm {
     /// The recording: audio or video of any common format.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     pub file: Vec<u8>,
+    /// In the place of `file`: where the recording lies, on a host that the operator allows.
+    #[schema(nullable = false, example = "https://media.example.com/talk.mp3")]
+    pub url: Option<String>,
     /// A model that `GET /v1/models` lists; `whisper-1` and OpenAI's other names are the default of this service.
     #[schema(example = "whisper-1")]
     pub model: String,
@@ -109,6 +112,9 @@ pub struct TranslationForm {
     /// The recording: audio or video of any common format.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     pub file: Vec<u8>,
+    /// In the place of `file`: where the recording lies, on a host that the operator allows.
+    #[schema(nullable = false, example = "https://media.example.com/talk.mp3")]
+    pub url: Option<String>,
     /// A model that `GET /v1/models` lists; `whisper-1` and OpenAI's other names are the default of this service.
     #[schema(example = "whisper-1")]
     pub model: String,
