@@ -25,6 +25,18 @@ from speech import Speech, silence
 
 #: The documented answers of a service that is full or too late.
 ALLOWED = {503, 504}
+#: Fields that must be a name that the service knows.
+WORDS = {
+    "language",
+    "languages",
+    "languages[]",
+    "model_name",
+    "url",
+    "hf_token",
+    "chunking_strategy",
+    "known_speaker_references[]",
+    "known_speaker_names[]",
+}
 #: Seconds after which an answer counts as hanging.
 HANGS = 60
 #: Kinds of faults are shown, this many of each.
@@ -73,6 +85,9 @@ def generated(server, arguments, files):
     def ask(case):
         if tally.count >= arguments.requests:
             return
+        if tally.count % 2 and isinstance(case.body, dict):
+            # Any text fits a document's `string`, but hardly any is a language: half of the forms leave such fields out.
+            case.body = {name: value for name, value in case.body.items() if name not in WORDS}
         try:
             answer = case.call(timeout=HANGS)
         except Exception as reason:  # Whatever the client library raises, there was no answer.

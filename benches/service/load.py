@@ -10,8 +10,8 @@ It starts the service itself, on loopback and a free port, and stops it. The par
   fair     a clip of 10 s sent while an hour is transcribed comes back within 3 times its time alone; the hour's client then
            leaves, and the work for it ends soon after
   flood    200 clips of 10 s at once where 32 requests fit: each gets its transcript or a clean refusal with Retry-After, no
-           connection hangs or breaks, memory comes back. It is run twice: the first flood warms up, and memory after
-           the second is compared with memory after the first (what an allocator keeps, it keeps once)
+           connection hangs or breaks, memory comes back once the service has rested. It is run twice: the first flood warms
+           up, and memory after the second is compared with memory after the first (what an allocator keeps, it keeps once)
 
 Run it on a machine that does nothing else. Needs nothing but Python; with --data also `pip install -r requirements.txt`.
 """
@@ -174,13 +174,13 @@ def one_of_flood(server, wav, model):
 def flood(arguments, speech, bounds):
     with service.Server(arguments.binary, "--max-requests", str(ROOM)) as server:
         warm(server, arguments, speech)
-        measures = [("warm", server.settled())]
+        measures = [("warm", server.rested())]
         for turn in ("first", "second"):
             wavs = [speech.wav(CLIP, number) for number in range(FLOOD)]
             start = time.perf_counter()
             results = collections.Counter(at_once([lambda wav=wav: one_of_flood(server, wav, arguments.model) for wav in wavs]))
             seconds = time.perf_counter() - start
-            measures.append((f"after the {turn} flood", server.settled()))
+            measures.append((f"after the {turn} flood", server.rested()))
             print(f"  {turn} flood, {seconds:.1f} s: " + ", ".join(f"{count} x {result}" for result, count in results.most_common()))
             clean = sum(results[result] for result in ("200", "429", "503"))
             bounds.check(

@@ -14,6 +14,8 @@ import time
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 #: Seconds until the service listens, and until it has gone after SIGTERM.
 START_TIME, STOP_TIME = 60, 60
+#: What the service keeps for the next request, it keeps for ten seconds.
+REST = 13
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 CORES = len(os.sched_getaffinity(0))
 
@@ -110,6 +112,12 @@ class Server:
             if busy < 0.05 and measure.temporary == 0:
                 break
         return measure
+
+    def rested(self):
+        """A measure after a pause in which idle threads end and idle stages give their working memory back."""
+        self.settled(30)
+        time.sleep(REST)
+        return self.measure()
 
     def cpu_seconds(self):
         """Processor seconds that it has used so far."""

@@ -31,8 +31,6 @@ ALLOWED = {503, 504}
 MEMORY_SHARE = 1.1
 #: Threads and open files that may be there besides those of the first measure: idle connections, a resting pool.
 SPARE = 2
-#: Idle threads of a pool go after ten seconds.
-REST = 12
 OPENAI = "/v1/audio/transcriptions"
 
 
@@ -168,11 +166,9 @@ class Clients:
 
 
 def rested(server, clients):
-    """A measure with no client there, once idle threads have gone."""
+    """A measure with no client there."""
     clients.pause()
-    server.settled(30)
-    time.sleep(REST)
-    measure = server.measure()
+    measure = server.rested()
     clients.may_run.set()
     return measure
 
@@ -196,9 +192,7 @@ def soak(server, arguments, speech, bounds):
             wait = max(0.05, min(arguments.every, arguments.minutes - minutes))
     finally:
         clients.end()
-    last = service.Measure(0, 0, 0, -1) if not server.alive() else server.settled(30)
-    time.sleep(REST)
-    last = server.measure() if server.alive() else last
+    last = service.Measure(0, 0, 0, -1) if not server.alive() else server.rested()
     print(last.row("at the end"), flush=True)
     print("\nAnswers: " + ", ".join(f"{name} x {count}" for name, count in sorted(clients.answers.items())) + "\n")
     first = measures[0]
