@@ -18,6 +18,7 @@ use std::{
 };
 
 use super::{
+    memory,
     metrics::{Metrics, StageMetrics},
     queue::Queue,
 };
@@ -220,6 +221,7 @@ impl<S: Stage> Worker<S> {
             inbox = back;
             if timeout.timed_out() {
                 self.stage.clear();
+                memory::give_back();
                 rested = true;
             }
         }

@@ -13,6 +13,7 @@ mod batcher;
 mod given;
 mod hearing;
 mod load;
+mod memory;
 mod metrics;
 mod pipeline;
 mod queue;

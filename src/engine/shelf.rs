@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::service::Keep;
+use super::{memory, service::Keep};
 use crate::{error::Result, progress::Watch};
 
 /// How often one who waits for a load looks whether he should stop.
@@ -95,10 +95,14 @@ impl<T> Shelf<T> {
             .collect();
         let leaving: Vec<_> = stale.iter().filter_map(|name| state.warm.remove(name)).collect();
         drop(state);
+        let some = !leaving.is_empty();
+        drop(leaving);
         for name in stale {
             tracing::info!(model = name, "unloaded after its idle time");
         }
-        drop(leaving);
+        if some {
+            memory::give_back();
+        }
     }
 
     /// The names of what is in memory, and of what is being loaded.
