@@ -17,8 +17,14 @@ use clap::{Args, Parser, Subcommand};
 use palabra::{Error, http::traces::Exporter, weights::StoreOptions};
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
-    fmt::{SubscriberBuilder, format::{DefaultFields, Format}},
+    EnvFilter,
+    fmt::{
+        SubscriberBuilder,
+        format::{DefaultFields, Format},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
 };
 
 /// Speech in, words out, each with its time and its speaker.
