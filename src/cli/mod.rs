@@ -13,7 +13,7 @@ mod transcribe;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 use palabra::{Error, http::traces::Exporter, weights::StoreOptions};
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -88,7 +88,7 @@ enum Command {
 
 /// Parses the arguments, runs the command, and maps its outcome to an exit code.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(refusal) => return refuse(&refusal),
     };
@@ -113,6 +113,15 @@ pub fn run() -> ExitCode {
         report(&error, global.json_log);
         exit_code(&error)
     })
+}
+
+/// The command line, to which an empty variable is none: compose files and charts set all that they name.
+fn command() -> clap::Command {
+    let heed = |argument: clap::Arg| {
+        let empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        if argument.get_env().is_some_and(empty) { argument.env(Resettable::Reset) } else { argument }
+    };
+    Cli::command().mut_args(heed).mut_subcommands(|command| command.mut_args(heed))
 }
 
 /// Prints what clap has to say: help and version on standard output, a wrong command line on standard error.
@@ -201,13 +210,11 @@ fn log(default: &str) -> Log {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_does_not_contradict_itself() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

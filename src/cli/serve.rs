@@ -68,6 +68,7 @@ fn settings(arguments: &ServeArguments) -> Result<Settings> {
     let mut given = arguments.given.clone();
     if given.max_models.is_none()
         && let Ok(number) = std::env::var("MAX_WHISPER_MODELS")
+        && !number.is_empty()
     {
         let number = number.trim().parse().map_err(|_| {
             Error::Request(format!("MAX_WHISPER_MODELS must be a whole number, not '{number}'; 0 means any number"))

@@ -26,6 +26,7 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
     vec![
         plain("program::it_ends_in_order_at_sigterm", it_ends_in_order_at_sigterm),
         plain("program::wrong_settings_end_it_with_a_sentence", wrong_settings_end_it_with_a_sentence),
+        plain("program::empty_variables_are_none", empty_variables_are_none),
         plain("program::check_says_a_line_of_each", check_says_a_line_of_each),
         plain("program::traces_need_a_build_that_sends_them", traces_need_a_build_that_sends_them),
         plain("program::health_asks_a_running_service", health_asks_a_running_service),
@@ -173,6 +174,15 @@ fn wrong_settings_end_it_with_a_sentence() {
         .unwrap();
     let text = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!((run.status.code(), text.contains("--port")), (Some(5), true), "{text}");
+}
+
+fn empty_variables_are_none() {
+    let empty = ["PALABRA_API_KEYS", "PALABRA_MAX_REQUESTS", "PALABRA_CONFIG", "PALABRA_CACHE", "MAX_WHISPER_MODELS"];
+    let output = command(&["--check"]).envs(empty.map(|name| (name, ""))).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let wrong = command(&["--check"]).env("MAX_WHISPER_MODELS", "some").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("MAX_WHISPER_MODELS"));
 }
 
 fn check_says_a_line_of_each() {
