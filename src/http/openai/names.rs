@@ -60,7 +60,7 @@ mod tests {
     fn openai_s_names_are_the_default_model() {
         let app = app("small", false);
         let found = |name| Model::find(name, &app).unwrap();
-        assert_eq!(found("whisper-1"), Model { name: "small".into(), speakers: false, languages: false });
+        assert_eq!(found("whisper-1"), Model { name: "whisper-small".into(), speakers: false, languages: false });
         assert!(found("gpt-4o-transcribe-diarize").speakers && found("GPT-4o-transcribe-diarize").speakers);
         assert!(found("gpt-transcribe").languages && !found("gpt-4o-transcribe").languages);
     }
