@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::{
     bodies::{Logprob, Transcription, Translation, VerboseTranscription, text},
     diarized::DiarizedTranscription,
+    format::ResponseFormat,
     known::Voices,
     labels::Labels,
-    request::{Ask, ResponseFormat},
+    request::Ask,
     schema::{TranscriptionObject, TranslationObject},
 };
 use crate::{

@@ -1,14 +1,16 @@
 //! OpenAI's audio API: transcriptions, translations, models.
 //!
-//! [`request`] reads a form, [`answer`] does the work and writes the body, [`stream`] tells it as events; [`bodies`],
-//! [`diarized`], [`events`] and [`usage`] are what clients read, [`labels`] and [`known`] what speakers are called, [`names`] which
-//! model a name means, [`schema`] what the OpenAPI document shows of the forms.
+//! `request` reads a form with `format`, `speakers` and `chunking`; `answer` does the work and writes the body,
+//! `stream` tells it as events. `bodies`, `diarized`, `events` and `usage` are what clients read, `labels` and
+//! `known` what speakers are called, `names` which model a name means, `schema` what the OpenAPI document shows of the
+//! forms.
 
 mod answer;
 pub mod bodies;
 mod chunking;
 pub mod diarized;
 pub mod events;
+mod format;
 pub(super) mod known;
 pub mod labels;
 mod models;
@@ -17,6 +19,7 @@ mod request;
 #[cfg(test)]
 mod samples;
 pub mod schema;
+mod speakers;
 mod stream;
 mod transcriptions;
 mod translations;

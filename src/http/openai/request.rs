@@ -9,8 +9,10 @@ use super::{
     bodies::Granularities,
     chunking,
     events::Telling,
+    format::ResponseFormat,
     known::{self, KnownSpeaker},
     names::Model,
+    speakers::Speakers,
 };
 use crate::{
     engine::{Align, Options},
@@ -23,46 +25,8 @@ use crate::{
     language::Language,
     models::whisper::tokenizer::Task,
     settings::{LARGEST_BATCH, Secret},
-    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions},
+    stages::{language::LanguageChoice, transcribe::TranscribeOptions},
 };
-
-/// How the response looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseFormat {
-    /// The text in an object.
-    Json,
-    /// The text.
-    Text,
-    /// SubRip subtitles.
-    Srt,
-    /// Text, segments, words.
-    VerboseJson,
-    /// WebVTT subtitles.
-    Vtt,
-    /// Segments with speakers.
-    DiarizedJson,
-}
-
-impl ResponseFormat {
-    const TRANSCRIPTION: [(&'static str, Self); 6] = [
-        ("json", Self::Json),
-        ("text", Self::Text),
-        ("srt", Self::Srt),
-        ("verbose_json", Self::VerboseJson),
-        ("vtt", Self::Vtt),
-        ("diarized_json", Self::DiarizedJson),
-    ];
-
-    /// Whether speakers have a place in it when the request asks for them.
-    fn shows_speakers(self) -> bool {
-        self != Self::Json
-    }
-
-    /// Whether names of known speakers have a place in it.
-    fn shows_names(self) -> bool {
-        matches!(self, Self::VerboseJson | Self::DiarizedJson)
-    }
-}
 
 /// What a request asks for.
 #[derive(Debug, Clone)]
@@ -96,7 +60,7 @@ impl Ask {
         let mut fields = form.fields();
         let model = model(&mut fields);
         fields.require(FILE);
-        let format = fields.choice("response_format", &ResponseFormat::TRANSCRIPTION).unwrap_or(ResponseFormat::Json);
+        let format = fields.choice("response_format", &ResponseFormat::NAMES).unwrap_or(ResponseFormat::Json);
         let granularities = granularities(&mut fields, format);
         let stream = stream(&mut fields, format);
         let logprobs = logprobs(&mut fields, format);
@@ -134,7 +98,7 @@ impl Ask {
         let mut fields = form.fields();
         let model = model(&mut fields);
         fields.require(FILE);
-        let formats = &ResponseFormat::TRANSCRIPTION[..5];
+        let formats = &ResponseFormat::NAMES[..5];
         let format = fields.choice("response_format", formats).unwrap_or(ResponseFormat::Json);
         let language = language(&mut fields);
         let mut options = options(&mut fields, app);
@@ -290,49 +254,6 @@ fn options(fields: &mut Fields, app: &App) -> Options {
 /// The temperature asked for, then the higher ones of the defaults, for text that passes no quality threshold.
 fn temperatures(first: f32, defaults: &[f32]) -> Vec<f32> {
     std::iter::once(first).chain(defaults.iter().copied().filter(|other| *other > first)).collect()
-}
-
-/// What the form says of speakers.
-struct Speakers {
-    diarize: Option<bool>,
-    numbers: DiarizeOptions,
-}
-
-impl Speakers {
-    fn read(fields: &mut Fields) -> Self {
-        let mut count = |name| fields.integer(name, 1..=1000).and_then(|count| usize::try_from(count).ok());
-        let numbers = DiarizeOptions {
-            num_speakers: count("num_speakers"),
-            min_speakers: count("min_speakers"),
-            max_speakers: count("max_speakers"),
-        };
-        Self { diarize: fields.boolean("diarize_audio"), numbers }
-    }
-
-    /// How speakers are told apart, where the response shows them.
-    fn wanted(self, model: &Model, format: ResponseFormat) -> Result<Option<DiarizeOptions>, Failure> {
-        let about = |message: &str| Err(Failure::request(message).about("diarize_audio"));
-        let wanted = match (self.diarize, format) {
-            (Some(false), ResponseFormat::DiarizedJson) => {
-                return about("response_format=diarized_json shows who speaks; drop diarize_audio=false");
-            }
-            (Some(true), format) if !format.shows_speakers() => {
-                return about("response_format=json has no place for speakers; ask for diarized_json or verbose_json");
-            }
-            (Some(wanted), _) => wanted,
-            (None, ResponseFormat::DiarizedJson) => true,
-            // As at OpenAI: this model's plain text names nobody.
-            (None, ResponseFormat::Json | ResponseFormat::Text) => false,
-            (None, _) => model.speakers,
-        };
-        if !wanted && self.numbers != DiarizeOptions::default() {
-            return about(
-                "numbers of speakers are about telling them apart; send diarize_audio=true or ask for diarized_json",
-            );
-        }
-        self.numbers.bounds().map_err(|error| Failure::from(error).about("min_speakers"))?;
-        Ok(wanted.then_some(self.numbers))
-    }
 }
 
 /// `chunking_strategy` in one piece, and its members where they came one by one (`chunking_strategy[type]`).
