@@ -70,8 +70,11 @@ impl Aligner<'_> {
         }
         let (_, language, probability) = self.recording(chunks, self.script.clone()).language()?;
         let units = units(text, language);
-        let shares =
-            if chunks.len() == 1 { Vec::from([0..units.len()]) } else { self.share_out(chunks, language, &units)? };
+        let shares = if chunks.len() == 1 {
+            std::iter::once(0..units.len()).collect()
+        } else {
+            self.share_out(chunks, language, &units)?
+        };
         let (used, shares): (Vec<Chunk>, Vec<Range<usize>>) =
             chunks.iter().cloned().zip(shares).filter(|(_, share)| !share.is_empty()).unzip();
         let texts: Vec<String> = shares.iter().map(|share| joined(&units[share.clone()], language)).collect();
