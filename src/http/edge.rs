@@ -49,7 +49,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
         "request",
         id,
         otel.kind = "server",
-        otel.name = Empty,
+        otel.status_code = Empty,
         http.request.method = Empty,
         http.route = Empty,
         http.response.status_code = Empty
@@ -176,10 +176,13 @@ impl Drop for Observation {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         let (id, method, route, status) = (&self.id, &self.method, &self.route, self.status);
-        self.span.record("otel.name", format!("{method} {route}"));
         self.span.record("http.request.method", method.as_str());
         self.span.record("http.route", route);
-        self.span.record("http.response.status_code", status);
+        self.span.record("http.response.status_code", i64::from(status));
+        if status >= 500 {
+            self.span.record("otel.status_code", "ERROR");
+        }
+        traces::name(&self.span, method, route);
         tracing::info!(target: "palabra::access", id, %method, route, status, ms = (seconds * 1e3) as u64, bytes = self.sent, "request");
         if let Some(app) = &self.app {
             app.metrics().request_ended(method, route, status, seconds);

@@ -5,7 +5,7 @@
 //! environment variable works as it does elsewhere: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
 //! OTEL_EXPORTER_OTLP_HEADERS (where a collector wants a key), OTEL_TRACES_SAMPLER.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, header::HeaderMap};
 use tracing::{Span, Subscriber};
 use tracing_subscriber::{Layer, registry::LookupSpan};
 use url::Url;
@@ -35,6 +35,11 @@ pub(super) fn join(span: &Span, headers: &HeaderMap) {
     inner::join(span, headers);
 }
 
+/// Calls `span` by what was asked for, which is known only at the end.
+pub(super) fn name(span: &Span, method: &Method, route: &str) {
+    inner::name(span, method, route);
+}
+
 #[cfg(not(feature = "otlp"))]
 mod inner {
     use super::*;
@@ -57,6 +62,8 @@ mod inner {
     }
 
     pub(super) fn join(_span: &Span, _headers: &HeaderMap) {}
+
+    pub(super) fn name(_span: &Span, _method: &Method, _route: &str) {}
 }
 
 #[cfg(feature = "otlp")]
@@ -66,7 +73,7 @@ mod inner {
     use async_trait::async_trait;
     use opentelemetry::{
         propagation::{Extractor, TextMapPropagator},
-        trace::TracerProvider,
+        trace::{TraceContextExt, TracerProvider},
     };
     use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
     use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
@@ -124,6 +131,10 @@ mod inner {
         let context = TraceContextPropagator::new().extract(&Headers(headers));
         // Fails where nothing listens for traces.
         let _joined = span.set_parent(context);
+    }
+
+    pub(super) fn name(span: &Span, method: &Method, route: &str) {
+        span.context().span().update_name(format!("{method} {route}"));
     }
 
     struct Headers<'a>(&'a HeaderMap);
@@ -203,13 +214,14 @@ mod tests {
             headers.insert(HeaderName::from_static("traceparent"), HeaderValue::from_static(trace));
             join(&span, &headers);
             span.in_scope(|| tracing::info_span!("work").in_scope(|| {}));
+            name(&span, &Method::POST, "/asr");
         });
         drop(exporter);
         let (head, body) = taken.join().unwrap();
         assert!(head.starts_with("post /base/v1/traces http/1.1"), "{head}");
         assert!(head.contains("content-type: application/x-protobuf"), "{head}");
         let holds = |bytes: &[u8]| body.windows(bytes.len()).any(|window| window == bytes);
-        for text in ["request", "name-of-it", "work", "palabra"] {
+        for text in ["POST /asr", "name-of-it", "work", "palabra"] {
             assert!(holds(text.as_bytes()), "{text} is missing");
         }
         assert!(holds(&[0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd]), "the trace is another one");
