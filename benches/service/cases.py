@@ -173,7 +173,8 @@ def bad_requests(api, wav):
     return [
         ("body cut half-way, length honest", malformed, raw({"Content-Length": len(body) // 2}, body[: len(body) // 2])),
         ("connection ends half-way", {0, 400}, raw({"Content-Length": len(body)}, body[: len(body) // 2], finish=0)),
-        ("Content-Length too small", malformed, raw({"Content-Length": 1000}, body)),
+        # What is sent beyond the length belongs to no request; the reset that it causes may overtake the answer.
+        ("Content-Length too small", malformed | {0}, raw({"Content-Length": 1000}, body)),
         ("Content-Length no number" + NO_ROUTE, {400}, raw({"Content-Length": "lots"}, body)),
         ("application/json", malformed, raw({"Content-Type": "application/json", "Content-Length": 2}, b"{}")),
         ("no content type", malformed, lambda server: client.send(server, "POST", path, body=body)),
