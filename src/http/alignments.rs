@@ -174,7 +174,11 @@ fn pieces(text: &str) -> Result<Vec<(Span, String)>, String> {
     tag = "Audio",
     request_body(content = AlignmentForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, description = "Words with times; with `response_format=srt` or `vtt` subtitles as text", body = Alignment),
+        (status = 200, description = "Words with times; with `response_format=srt` or `vtt` subtitles as text", content(
+            (Alignment = "application/json"),
+            (String = "text/plain", example = "1\n00:00:00,300 --> 00:00:02,100\nAnd so, my fellow Americans.\n"),
+            (String = "text/vtt", example = "WEBVTT\n\n00:00:00.300 --> 00:00:02.100\nAnd so, my fellow Americans.\n"),
+        )),
         OpenAiFailures,
     )
 )]

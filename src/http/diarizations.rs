@@ -126,7 +126,10 @@ impl Ask {
     tag = "Audio",
     request_body(content = DiarizationForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, description = "Turns and speakers; with `response_format=rttm` the turns as text", body = Diarized),
+        (status = 200, description = "Turns and speakers; with `response_format=rttm` the turns as text", content(
+            (Diarized = "application/json"),
+            (String = "text/plain", example = "SPEAKER talk 1 0.300 2.150 <NA> <NA> SPEAKER_00 <NA> <NA>\n"),
+        )),
         OpenAiFailures,
     )
 )]

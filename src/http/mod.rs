@@ -76,7 +76,7 @@ const DESCRIPTION: &str = "Speech in, words out, each with its time and its spea
 
 /// The OpenAPI document of all routes.
 pub fn document() -> Document {
-    documents().into_iter().fold(Service::openapi(), Document::merge_from)
+    schema::blank_optional_fields(documents().into_iter().fold(Service::openapi(), Document::merge_from))
 }
 
 /// The service as actix runs it: what `palabra serve` and the tests share.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use utoipa::{
     IntoResponses, Modify, OpenApi as _, ToSchema,
     openapi::{
-        Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+        Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
         header::HeaderBuilder,
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
@@ -183,4 +183,24 @@ impl Modify for Common {
         let none: [&str; 0] = [];
         document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("key", none)]);
     }
+}
+/// Gives every optional field of a form an empty example where it has no default: the page at /docs fills its boxes with
+/// examples and sends them, and nobody means the one that it makes up otherwise.
+pub fn blank_optional_fields(mut document: OpenApi) -> OpenApi {
+    let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
+    for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Form")) {
+        let RefOr::T(Schema::Object(form)) = schema else { continue };
+        for (name, field) in &mut form.properties {
+            match field {
+                RefOr::T(Schema::Object(field)) if !form.required.contains(name) && field.default.is_none() => {
+                    field.example = Some("".into());
+                }
+                RefOr::T(Schema::Array(field)) if !form.required.contains(name) => {
+                    field.example = Some(serde_json::json!([]));
+                }
+                _ => {}
+            }
+        }
+    }
+    document
 }

@@ -47,6 +47,7 @@ pub fn routes(config: &mut ServiceConfig) {
 #[derive(OpenApi)]
 #[openapi(
     paths(transcriptions::create, translations::create, models::list, models::retrieve),
+    components(schemas(events::Event)),
     tags((name = "OpenAI", description = "OpenAI's audio API: its clients work with this service's address as their base URL"))
 )]
 pub struct Api;

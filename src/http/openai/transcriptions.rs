@@ -38,7 +38,7 @@ use crate::http::{app::App, failure::Failure, form::Form, schema::OpenAiFailures
                 )),
                 (String = "text/plain", example = "And so, my fellow Americans, ask not what your country can do for you.\n"),
                 (String = "text/vtt", example = "WEBVTT\n\n00:00:00.300 --> 00:00:02.100\nAnd so, my fellow Americans.\n"),
-                (Event = "text/event-stream", example = json!({"type": "transcript.text.delta", "delta": "And so, my fellow Americans."})),
+                (String = "text/event-stream", example = "data: {\"type\":\"transcript.text.delta\",\"delta\":\"And so, my fellow Americans.\"}\n\n"),
             ),
             headers(
                 ("x-queue-time" = u64, description = "Milliseconds of waiting"),
