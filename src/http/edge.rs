@@ -183,7 +183,7 @@ impl Drop for Observation {
             self.span.record("otel.status_code", "ERROR");
         }
         traces::name(&self.span, method, route);
-        tracing::info!(target: "palabra::access", id, %method, route, status, ms = (seconds * 1e3) as u64, bytes = self.sent, "request");
+        tracing::info!(target: "palabra.access", id, %method, route, status, ms = (seconds * 1e3) as u64, bytes = self.sent, "request");
         if let Some(app) = &self.app {
             app.metrics().request_ended(method, route, status, seconds);
         }

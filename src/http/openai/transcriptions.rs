@@ -8,7 +8,6 @@ use actix_web::{
 use super::{
     FILE,
     answer::answer,
-    events::Event,
     recording,
     request::Ask,
     schema::{TranscriptionForm, TranscriptionObject},

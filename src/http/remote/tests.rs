@@ -1,3 +1,5 @@
+//! The guard of recordings by url, against servers that this process runs itself.
+
 use std::{
     io::{BufRead, BufReader},
     net::{TcpListener, TcpStream},
