@@ -6,7 +6,6 @@
 //! panics, every job at work is done again alone, so that the one that failed is told and the others are not harmed.
 
 use std::{
-    any::Any,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -305,16 +304,9 @@ impl<S: Stage> Worker<S> {
     }
 }
 
-/// Runs `work`; a panic in it becomes an error.
+/// Runs `work`; a panic in it becomes an error without the panic's own words, which may repeat what somebody said.
 fn guarded<S: Stage, T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Error::Bug(format!("the {} failed: {}", S::NAME, reason(panic.as_ref())))))
-}
-
-/// What a panic said.
-fn reason(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Bug(format!("a panic in the {}", S::NAME))))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is heard besides words: where there is speech, who speaks, how a voice sounds. All transcribers share it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{batcher::Batcher, load, metrics::Metrics, service::Keep, shelf::Shelf};
 use crate::{
@@ -45,18 +45,19 @@ impl Hearing {
 
     /// The voice detector.
     pub(super) fn voice(&self, watch: &Watch) -> Result<Arc<Silero>> {
-        let load = || Ok((load::voice(&self.store.fetch("silero-vad", watch)?)?, 0));
-        self.voice.get("silero-vad", &everything(), watch, load)
+        let fetch = || Ok((self.store.fetch("silero-vad", watch)?, 0));
+        self.voice.get("silero-vad", &everything(), watch, fetch, |folder| load::voice(&folder))
     }
 
     fn speakers(&self, watch: &Watch) -> Result<Arc<Speakers>> {
-        let load = || {
-            let network = load::embedder(&self.store.fetch("campplus", watch)?, &self.compute)?;
+        let fetch = || Ok((self.store.fetch("campplus", watch)?, 0));
+        let load = |folder: PathBuf| {
+            let network = load::embedder(&folder, &self.compute)?;
             let bins = network.config().features;
             let stage = Embedder::new(network, self.compute.device.clone());
-            Ok((Speakers { batcher: Batcher::start(stage, &self.metrics)?, bins }, 0))
+            Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, bins })
         };
-        self.speakers.get("campplus", &everything(), watch, load)
+        self.speakers.get("campplus", &everything(), watch, fetch, load)
     }
 
     /// Brings the speaker embedder into memory.

@@ -1,7 +1,7 @@
 //! The engine of a service: models that come when they are asked for and leave when nobody does.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -117,6 +117,13 @@ struct Inner {
     salt: [u8; 32],
 }
 
+/// A transcriber on disk.
+struct Fetched {
+    folder: PathBuf,
+    /// Holds what was fetched with a caller's own token; it goes when the weights are in memory.
+    private: Option<TempDir>,
+}
+
 /// How often idle models are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -210,15 +217,21 @@ impl Engine {
             None => name.clone(),
         };
         let keep = self.keep();
-        let load = || {
-            let started = Instant::now();
-            let loaded = self.load(&name, hub_token, own, watch);
-            if !matches!(loaded, Err(Error::Cancelled | Error::Deadline(_))) {
-                self.0.metrics.loaded(loaded.is_ok(), started.elapsed());
+        let started = Instant::now();
+        let fetch = || {
+            watch.step(StageName::Load, 0.0, 2.0)?;
+            let fetched = self.fetch(&name, hub_token, own, watch);
+            if matches!(fetched, Err(Error::Weights(_) | Error::Machine(_) | Error::Request(_))) {
+                self.0.metrics.loaded(false, started.elapsed());
             }
+            fetched
+        };
+        let load = |fetched| {
+            let loaded = self.load(&name, fetched, started, watch);
+            self.0.metrics.loaded(loaded.is_ok(), started.elapsed());
             loaded
         };
-        let pipeline = self.0.pipelines.get(&key, &keep, watch, load)?;
+        let pipeline = self.0.pipelines.get(&key, &keep, watch, fetch, load)?;
         self.0.metrics.warm(self.0.pipelines.names().0.len());
         Ok(pipeline)
     }
@@ -282,10 +295,8 @@ impl Engine {
         )))
     }
 
-    fn load(&self, name: &str, hub_token: Option<&str>, own: bool, watch: &Watch) -> Result<(Pipeline, u64)> {
-        watch.step(StageName::Load, 0.0, 2.0)?;
-        let started = Instant::now();
-        // The folder goes when the weights are in memory.
+    /// The folder of a transcriber, and the bytes of its weights.
+    fn fetch(&self, name: &str, hub_token: Option<&str>, own: bool, watch: &Watch) -> Result<(Fetched, u64)> {
         let private = hub_token.filter(|_| own).map(|_| private_folder()).transpose()?;
         let store = match (hub_token, &private) {
             (Some(token), Some(private)) => self.0.store.private(private.path(), token.to_owned())?,
@@ -294,7 +305,11 @@ impl Engine {
         };
         let folder = store.resolve_transcriber(name, watch)?;
         let bytes = std::fs::metadata(folder.join("model.safetensors")).map_or(0, |metadata| metadata.len());
-        let transcriber = load::transcriber(&folder, &self.0.compute)?;
+        Ok((Fetched { folder, private }, bytes))
+    }
+
+    fn load(&self, name: &str, fetched: Fetched, started: Instant, watch: &Watch) -> Result<Pipeline> {
+        let transcriber = load::transcriber(&fetched.folder, &self.0.compute)?;
         watch.step(StageName::Load, 1.0, 2.0)?;
         self.0.hearing.voice(watch)?;
         watch.step(StageName::Load, 2.0, 2.0)?;
@@ -303,8 +318,8 @@ impl Engine {
         let places = (options.batch_size, options.spare);
         let pipeline = Pipeline::start(transcriber, self.0.hearing.clone(), &self.0.metrics, places, seconds)?;
         // What a caller fetched with a token of his own is not told to whoever reads the log.
-        tracing::info!(model = if private.is_some() { "(private)" } else { name }, seconds, "model loaded");
-        Ok((pipeline, bytes))
+        tracing::info!(model = if fetched.private.is_some() { "(private)" } else { name }, seconds, "model loaded");
+        Ok(pipeline)
     }
 
     fn keep(&self) -> Keep {

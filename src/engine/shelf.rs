@@ -43,17 +43,19 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T> Shelf<T> {
-    /// The thing of this name. When it is not there, `load` brings it (and says how many bytes it takes), while others who
-    /// want it wait and everybody else goes on; what `keep` has no room for leaves.
+    /// The thing of this name. When it is not there, `fetch` makes sure that it can be had (and says how many bytes it
+    /// takes in memory) and `load` brings it, while others who want it wait and everybody else goes on. In between leaves
+    /// what `keep` has no room for; what cannot be had displaces nothing.
     ///
     /// # Errors
-    /// Those of `load`; when `watch` says to stop waiting.
-    pub(super) fn get(
+    /// Those of `fetch` and `load`; when `watch` says to stop waiting.
+    pub(super) fn get<F>(
         &self,
         name: &str,
         keep: &Keep,
         watch: &Watch,
-        load: impl FnOnce() -> Result<(T, u64)>,
+        fetch: impl FnOnce() -> Result<(F, u64)>,
+        load: impl FnOnce(F) -> Result<T>,
     ) -> Result<Arc<T>> {
         let mut state = self.state();
         loop {
@@ -67,16 +69,17 @@ impl<T> Shelf<T> {
             watch.check()?;
             state = self.changed.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let leaving = state.make_room(keep, 1, 0);
         state.loading.insert(name.to_owned());
         drop(state);
+        let loading = Loading { shelf: self, name };
+        let (fetched, bytes) = fetch()?;
+        let leaving = self.state().make_room(keep, bytes);
         // Freed before the new one comes, and without the lock.
         drop(leaving);
-        let loading = Loading { shelf: self, name };
-        let (item, bytes) = load()?;
-        let item = Arc::new(item);
+        let item = Arc::new(load(fetched)?);
         let mut state = self.state();
-        let leaving = state.make_room(keep, 1, bytes);
+        // Others may have come meanwhile.
+        let leaving = state.make_room(keep, bytes);
         state.warm.insert(name.to_owned(), Place { item: item.clone(), bytes, used: Instant::now() });
         drop(state);
         drop((leaving, loading));
@@ -117,12 +120,12 @@ impl<T> Shelf<T> {
 }
 
 impl<T> State<T> {
-    /// Takes out what must leave so that `more` things of `bytes` in all fit: the one that was used longest ago first,
-    /// those at work last. These are freed when their requests are done.
-    fn make_room(&mut self, keep: &Keep, more: usize, bytes: u64) -> Vec<Place<T>> {
+    /// Takes out what must leave so that one more thing of `bytes` fits: the one that was used longest ago first, those at
+    /// work last. These are freed when their requests are done.
+    fn make_room(&mut self, keep: &Keep, bytes: u64) -> Vec<Place<T>> {
         let mut leaving = Vec::new();
         loop {
-            let count = self.warm.len() + more;
+            let count = self.warm.len() + 1;
             let all = bytes + self.warm.values().map(|place| place.bytes).sum::<u64>();
             let fits = keep.models.is_none_or(|most| count <= most) && keep.bytes.is_none_or(|most| all <= most);
             let candidates = self.warm.iter().filter(|(name, _)| !keep.pinned.contains(name));
@@ -160,7 +163,7 @@ mod tests {
     }
 
     fn put(shelf: &Shelf<u32>, name: &str, keep: &Keep, bytes: u64) -> Arc<u32> {
-        shelf.get(name, keep, &Watch::silent(), || Ok((1, bytes))).unwrap()
+        shelf.get(name, keep, &Watch::silent(), || Ok(((), bytes)), |()| Ok(1)).unwrap()
     }
 
     #[test]
@@ -169,12 +172,13 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let load = || {
+                    let load = |()| {
                         loads.fetch_add(1, Ordering::Relaxed);
                         std::thread::sleep(Duration::from_millis(30));
-                        Ok((7, 0))
+                        Ok(7)
                     };
-                    assert_eq!(*shelf.get("base", &keep(2), &Watch::silent(), load).unwrap(), 7);
+                    let got = shelf.get("base", &keep(2), &Watch::silent(), || Ok(((), 0)), load);
+                    assert_eq!(*got.unwrap(), 7);
                 });
             }
         });
@@ -222,10 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn a_load_that_fails_can_be_tried_again() {
+    fn what_cannot_be_had_displaces_nothing_and_can_be_tried_again() {
         let shelf = Shelf::<u32>::default();
-        let failed = shelf.get("a", &keep(1), &Watch::silent(), || Err(Error::Weights("no".into())));
-        assert!(failed.is_err() && shelf.names().1.is_empty());
+        put(&shelf, "b", &keep(1), 0);
+        let none = || Err::<((), u64), _>(Error::Weights("no".into()));
+        assert!(shelf.get("a", &keep(1), &Watch::silent(), none, |()| Ok(1)).is_err());
+        assert_eq!(shelf.names(), (vec!["b".into()], vec![]));
         assert_eq!(*put(&shelf, "a", &keep(1), 0), 1);
+        assert_eq!(shelf.names().0, ["a"]);
     }
 }
