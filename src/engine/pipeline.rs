@@ -106,7 +106,7 @@ impl Pipeline {
         load_seconds: f64,
     ) -> Result<Self> {
         let transcriber = Arc::new(transcriber);
-        let writer = Batcher::start(Writer::new(transcriber.clone(), batch_size + spare), metrics)?;
+        let writer = Batcher::start(Writer::new(transcriber.clone(), batch_size + spare, spare > 0), metrics)?;
         let metrics = metrics.clone();
         Ok(Self { transcriber, writer, hearing, metrics, load_seconds, told_load: AtomicBool::new(false) })
     }

@@ -96,6 +96,7 @@ struct Active {
 pub struct Writer {
     transcriber: Arc<Transcriber>,
     places: usize,
+    intake: usize,
     /// Made when the first job comes, gone when there is nothing to do.
     batch: Option<Batch>,
     active: Vec<Active>,
@@ -104,13 +105,21 @@ pub struct Writer {
 
 /// Slots that a new batch has; more come as they are needed.
 const FIRST_SLOTS: usize = 4;
+/// Jobs of a request without company that are taken in at a time on a CPU.
+const INTAKE_ALONE_ON_CPU: usize = 2;
 /// Jobs that are taken in at a time on a GPU, where a full batch costs little more than a single row.
 const INTAKE_ON_GPU: usize = 16;
 
 impl Writer {
-    /// A stage of at most `places` rows around a checkpoint.
-    pub fn new(transcriber: Arc<Transcriber>, places: usize) -> Self {
-        Self { transcriber, places: places.max(1), batch: None, active: Vec::new(), finished: Vec::new() }
+    /// A stage of at most `places` rows around a checkpoint. Where requests are `shared`, chunks on a CPU are encoded one
+    /// by one: whoever comes meanwhile waits for the one at work.
+    pub fn new(transcriber: Arc<Transcriber>, places: usize, shared: bool) -> Self {
+        let intake = match (transcriber.compute().device.is_cpu(), shared) {
+            (true, true) => 1,
+            (true, false) => INTAKE_ALONE_ON_CPU,
+            (false, _) => INTAKE_ON_GPU,
+        };
+        Self { transcriber, places: places.max(1), intake, batch: None, active: Vec::new(), finished: Vec::new() }
     }
 
     /// Finds slots for jobs, makes room for them, and encodes what they hear.
@@ -255,7 +264,7 @@ impl Stage for Writer {
     }
 
     fn intake(&self) -> usize {
-        if self.transcriber.compute().device.is_cpu() { 2 } else { INTAKE_ON_GPU }
+        self.intake
     }
 
     fn admit(&mut self, jobs: Vec<(Key, Arc<Job>)>) -> Result<()> {
