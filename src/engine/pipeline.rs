@@ -17,7 +17,7 @@ use super::{
     recording::{Recording, Transcription},
 };
 use crate::{
-    audio::{Chunk, decode::Decoded},
+    audio::{Audio, Chunk, decode::Decoded},
     error::{Error, Result},
     language::Language,
     progress::Watch,
@@ -216,13 +216,7 @@ impl Pipeline {
     }
 
     /// Who speaks when, and how long it took to know.
-    fn listen(
-        &self,
-        audio: &crate::audio::Audio,
-        speech: &Detection,
-        wanted: &DiarizeOptions,
-        watch: &Watch,
-    ) -> Result<Listened> {
+    fn listen(&self, audio: &Audio, speech: &Detection, wanted: &DiarizeOptions, watch: &Watch) -> Result<Listened> {
         let started = Instant::now();
         let found = self.hearing.diarize(audio, &speech.probabilities, wanted, watch)?;
         Ok(Listened { found, seconds: started.elapsed().as_secs_f64() })

@@ -18,7 +18,7 @@ use crate::{
         transcribe::Transcriber,
         write::{Job, Outcome, Tongue, Work, Writer, Written},
     },
-    transcript::Utterance,
+    transcript::{Utterance, Word},
 };
 
 /// Chunks by which the language of a recording is judged.
@@ -172,11 +172,7 @@ impl<'a> Recording<'a> {
     }
 
     /// Times the words of `texts`, one for each chunk, given as tokens.
-    pub(super) fn place(
-        mut self,
-        language: Language,
-        texts: Vec<Vec<u32>>,
-    ) -> Result<Vec<Vec<crate::transcript::Word>>> {
+    pub(super) fn place(mut self, language: Language, texts: Vec<Vec<u32>>) -> Result<Vec<Vec<Word>>> {
         let count = texts.len();
         for (chunk, text) in texts.into_iter().enumerate() {
             self.submit(chunk, chunk, Work::Place(language, text));

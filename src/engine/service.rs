@@ -212,6 +212,8 @@ impl Engine {
         let named = self.0.store.manifest().find(&name).is_some();
         self.check_allowed(&name, named)?;
         let own = !named && !self.0.options.allowed.contains(&name) && !Path::new(&name).exists();
+        // What the operator has named comes with the operator's own token: it lands where everybody is served from.
+        let hub_token = hub_token.filter(|_| named || own);
         let key = match hub_token.filter(|_| own) {
             Some(token) => format!("{name}{PRIVATE}{}", self.fingerprint(token)),
             None => name.clone(),
