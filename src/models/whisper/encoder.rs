@@ -82,11 +82,27 @@ impl Encoder {
 
     /// Log-mel `(B, 3000, mel bins)` to features `(B, 1500, d_model)`.
     pub fn forward(&self, mel: &Tensor) -> Result<Tensor> {
+        Ok(self.forward_tapped(mel, &[])?.0)
+    }
+
+    /// As [`Encoder::forward`], with what comes out of some of the blocks, each `(B, 1500, d_model)`, in the order of
+    /// `taps`. Blocks count from 1; after the last one stands the layer norm, as in transformers' `hidden_states`.
+    pub fn forward_tapped(&self, mel: &Tensor, taps: &[usize]) -> Result<(Tensor, Vec<Tensor>)> {
         let mut x = self.embed(mel)?;
-        for block in &self.blocks {
+        let mut tapped = vec![None; taps.len()];
+        for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x)?;
+            if index + 1 == self.blocks.len() {
+                x = self.norm.forward(&x)?;
+            }
+            for (_, place) in taps.iter().zip(&mut tapped).filter(|(tap, _)| **tap == index + 1) {
+                *place = Some(x.clone());
+            }
         }
-        self.norm.forward(&x)
+        match tapped.into_iter().collect() {
+            Some(tapped) => Ok((x, tapped)),
+            None => candle_core::bail!("taps {taps:?} lie outside of the {} blocks", self.blocks.len()),
+        }
     }
 
     /// The convolutions and positions: the input of the first block, `(B, 1500, d_model)`.
