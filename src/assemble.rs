@@ -194,8 +194,7 @@ mod tests {
             spaced: true,
             span: Some(Span::new(index as f64 * 0.5, index as f64 * 0.5 + 0.4)),
             score: 0.9,
-            speaker: None,
-            tokens: Vec::new(),
+            ..Word::default()
         };
         let words: Vec<Word> = text.split(' ').enumerate().map(word).collect();
         Utterance {

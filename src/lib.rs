@@ -50,6 +50,7 @@ pub mod ops;
 pub mod progress;
 pub mod settings;
 pub mod span;
+pub mod spoken;
 pub mod stages;
 pub mod transcript;
 pub mod weights;

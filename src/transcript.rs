@@ -32,8 +32,34 @@ pub struct Token {
     pub logprob: f32,
 }
 
+/// How a word got its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Its characters were heard, by an aligner.
+    Aligned,
+    /// None of its characters is known to the aligner: it was placed where something was said between its neighbours.
+    Wildcard,
+    /// It could not be placed: it lies between its neighbours.
+    #[default]
+    Interpolated,
+    /// By the transcriber's cross-attention.
+    Attention,
+}
+
+/// A written character of a word.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Character {
+    /// The character.
+    pub text: char,
+    /// When it is spoken; `None` for punctuation.
+    pub span: Option<Span>,
+    /// Mean probability where it is heard.
+    pub score: f32,
+}
+
 /// A written word with its punctuation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Word {
     /// As shown: no surrounding spaces.
     pub text: String,
@@ -41,12 +67,16 @@ pub struct Word {
     pub spaced: bool,
     /// When it is spoken; `None` where nothing of it could be placed.
     pub span: Option<Span>,
-    /// Mean probability of its pieces, 0 to 1.
+    /// How that is known.
+    pub source: Source,
+    /// Mean probability of its characters where they are heard (of its tokens, where the transcriber gave the time), 0 to 1.
     pub score: f32,
     /// Who says it; set by [`Transcript::assemble`].
     pub speaker: Option<Speaker>,
     /// The tokens that it is written with.
     pub tokens: Vec<Token>,
+    /// Its characters, where they were aligned.
+    pub characters: Vec<Character>,
 }
 
 /// The text of one chunk or sentence, as the transcriber gave it.

@@ -130,6 +130,7 @@ enum TaskArgument {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum AlignArgument {
     Auto,
+    Ctc,
     Dtw,
     Off,
 }
@@ -168,6 +169,7 @@ impl TranscribeArguments {
             },
             align: match self.align {
                 AlignArgument::Auto => Align::Auto,
+                AlignArgument::Ctc => Align::Ctc,
                 AlignArgument::Dtw => Align::Dtw,
                 AlignArgument::Off => Align::Off,
             },

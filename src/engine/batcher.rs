@@ -145,14 +145,26 @@ impl<S: Stage> Session<S> {
     /// # Errors
     /// That job's error, [`Error::Cancelled`] or [`Error::Deadline`] when `watch` says so.
     pub fn next(&mut self, watch: &Watch) -> Result<(usize, S::Output)> {
+        match self.poll(true, watch)? {
+            Some((tag, outcome)) => Ok((tag, outcome?)),
+            None => Err(Error::Bug("a batcher answered with nothing".into())),
+        }
+    }
+
+    /// The next outcome, an error of its job included; `None` where none is ready and the caller does not want to `wait`.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] or [`Error::Deadline`] when `watch` says so.
+    pub fn poll(&mut self, wait: bool, watch: &Watch) -> Result<Option<(usize, Result<S::Output>)>> {
         loop {
             watch.check()?;
-            match self.replies.recv_timeout(POLL) {
+            match self.replies.recv_timeout(if wait { POLL } else { Duration::ZERO }) {
                 Ok(Reply { tag, waited, outcome }) => {
                     self.waited.get_or_insert(waited);
-                    return Ok((tag, outcome?));
+                    return Ok(Some((tag, outcome)));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) if wait => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
                 // The session itself holds a sender.
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Bug("a batcher went away".into())),
             }

@@ -7,7 +7,11 @@ use std::{ops::Range, sync::Arc};
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::{batcher::Batcher, metrics::Metrics, recording::Recording};
+use super::{
+    aligners::Timing,
+    batcher::Batcher,
+    forced::{self, Passage},
+    metrics::Metrics, recording::Recording};
 use crate::{
     audio::{Audio, Chunk},
     error::{Error, Result},
@@ -22,7 +26,7 @@ use crate::{
         transcribe::{TranscribeOptions, Transcriber},
         write::Writer,
     },
-    transcript::{Segment, Token, Transcript, Utterance, Word},
+    transcript::{Segment, Source, Token, Transcript, Utterance, Word},
 };
 
 /// A text whose words want times.
@@ -45,6 +49,8 @@ pub(super) struct Aligner<'a> {
     pub(super) writer: &'a Batcher<Writer>,
     pub(super) metrics: &'a Metrics,
     pub(super) script: Arc<Script>,
+    /// How words in a language get their times.
+    pub(super) plan: &'a dyn Fn(Language) -> Result<Timing>,
     pub(super) watch: &'a Watch<'a>,
 }
 
@@ -70,6 +76,16 @@ impl Aligner<'_> {
         }
         let (_, language, probability) = self.recording(chunks, self.script.clone()).language()?;
         let units = units(text, language);
+        let timing = (self.plan)(language)?;
+        if timing.hearing(language).is_some() {
+            let passage = Passage { words: untimed(&units, language), stretches: chunks.to_vec() };
+            let mut warnings = Vec::new();
+            let placed = forced::place(vec![passage], &timing, language, &mut warnings, self.watch)?;
+            let mut transcript = Transcript::assemble(placed.into_iter().flatten().collect(), Vec::new());
+            (transcript.language, transcript.language_probability) = (language, probability);
+            transcript.warnings = warnings;
+            return Ok(transcript);
+        }
         let shares = if chunks.len() == 1 {
             std::iter::once(0..units.len()).collect()
         } else {
@@ -86,38 +102,58 @@ impl Aligner<'_> {
             .map(|((words, text), chunk)| utterance(words, text, language, chunk));
         let mut transcript = Transcript::assemble(utterances.collect(), Vec::new());
         (transcript.language, transcript.language_probability) = (language, probability);
+        transcript.warnings.extend(timing.warning);
         Ok(transcript)
     }
 
     fn pieces(&self, audio: &Audio, chunks: &[Chunk], pieces: &[(Span, String)]) -> Result<Transcript> {
-        let speech: Vec<Span> = chunks.iter().flat_map(|chunk| chunk.speech.iter().copied()).collect();
-        let chunks = pieces
-            .iter()
-            .enumerate()
-            .map(|(index, (span, _))| piece(audio, &speech, index, span))
-            .collect::<Result<Vec<_>>>()?;
-        let (_, language, probability) = self.recording(&chunks, self.script.clone()).language()?;
-        let texts: Vec<String> = pieces.iter().map(|(_, text)| joined(&units(text, language), language)).collect();
-        let placed = self.place(&chunks, language, &texts)?;
+        let around = pieces.iter().enumerate().map(|(index, (span, _))| around(audio, index, span));
+        let around = around.collect::<Result<Vec<Span>>>()?;
+        let heard: Vec<Chunk> = around.iter().flat_map(|&around| forced::stretches(audio, chunks, around)).collect();
+        let (_, language, probability) = self.recording(&heard, self.script.clone()).language()?;
+        let timing = (self.plan)(language)?;
         let mut transcript = Transcript::assemble(Vec::new(), Vec::new());
-        for (((words, text), chunk), (span, _)) in placed.into_iter().zip(&texts).zip(&chunks).zip(pieces) {
-            let Utterance { tokens, avg_logprob, compression_ratio, words, .. } =
-                utterance(words, text, language, chunk);
-            transcript.segments.push(Segment {
-                span: *span,
-                text: text.clone(),
-                words,
-                tokens,
-                speaker: None,
-                language,
-                avg_logprob,
-                no_speech_prob: 0.0,
-                compression_ratio,
-                temperature: 0.0,
+        let utterances = if timing.hearing(language).is_some() {
+            let passages = pieces.iter().zip(&around).map(|((_, text), &around)| Passage {
+                words: untimed(&units(text, language), language),
+                stretches: forced::stretches(audio, chunks, around),
             });
+            let warnings = &mut transcript.warnings;
+            forced::place(passages.collect(), &timing, language, warnings, self.watch)?
+        } else {
+            transcript.warnings.extend(timing.warning);
+            self.attend(audio, chunks, language, pieces, &around)?
+        };
+        for (utterances, (span, text)) in utterances.into_iter().zip(pieces) {
+            let text = joined(&units(text, language), language);
+            transcript.segments.push(segment(utterances, text, *span, language));
         }
         (transcript.language, transcript.language_probability) = (language, probability);
         Ok(transcript)
+    }
+
+    /// The utterance of every piece by cross-attention.
+    fn attend(
+        &self,
+        audio: &Audio,
+        chunks: &[Chunk],
+        language: Language,
+        pieces: &[(Span, String)],
+        around: &[Span],
+    ) -> Result<Vec<Vec<Utterance>>> {
+        if let Some((index, (span, _))) = pieces.iter().enumerate().find(|(_, (span, _))| span.duration() > LONGEST) {
+            return Err(Error::Request(format!(
+                "segment {index} is {:.1} s long, and there is no aligner for {}; cut it into parts of at most {LONGEST} s",
+                span.duration(),
+                language.name()
+            )));
+        }
+        let chunks: Vec<Chunk> =
+            around.iter().filter_map(|&around| forced::stretches(audio, chunks, around).into_iter().next()).collect();
+        let texts: Vec<String> = pieces.iter().map(|(_, text)| joined(&units(text, language), language)).collect();
+        let placed = self.place(&chunks, language, &texts)?;
+        let utterances = placed.into_iter().zip(&texts).zip(&chunks);
+        Ok(utterances.map(|((words, text), chunk)| vec![utterance(words, text, language, chunk)]).collect())
     }
 
     /// Which of the given units are said in which chunk.
@@ -127,7 +163,7 @@ impl Aligner<'_> {
             Script::new(self.transcriber, &TranscribeOptions { word_times: true, timestamps: false, ..options })?;
         let mut heard: Vec<(String, usize)> = Vec::new();
         let mut told = 0;
-        self.recording(chunks, script).write(self.metrics, &mut |utterances| {
+        self.recording(chunks, script).write(self.metrics, |_| Ok(Timing::default()), &mut |utterances| {
             let said = utterances.iter().flat_map(|utterance| self::units(&utterance.text, language));
             heard.extend(said.map(|unit| (plain(&unit), told)));
             told += 1;
@@ -157,25 +193,42 @@ impl Aligner<'_> {
     }
 }
 
-/// The chunk around a piece.
-fn piece(audio: &Audio, speech: &[Span], index: usize, span: &Span) -> Result<Chunk> {
+/// What is listened to for a piece.
+fn around(audio: &Audio, index: usize, span: &Span) -> Result<Span> {
     let whole = Span::new(0.0, audio.duration());
-    if span.duration() > LONGEST {
-        return Err(Error::Request(format!(
-            "segment {index} is {:.1} s long; cut it into parts of at most {LONGEST} s",
-            span.duration()
-        )));
-    }
     if span.overlap(&whole) <= 0.0 {
         return Err(Error::Request(format!(
             "segment {index} lies at {:.1}-{:.1} s, outside of the recording of {:.1} s",
             span.start, span.end, whole.end
         )));
     }
-    let margin = MARGIN.min((LONGEST - span.duration()) / 2.0);
-    let around = Span::new(span.start - margin, span.end + margin).clamp(&whole);
-    let inside = speech.iter().filter(|part| part.overlap(&around) > 0.0).map(|part| part.clamp(&around)).collect();
-    Ok(Chunk { audio: audio.slice(around), offset: around.start, speech: inside })
+    let margin = MARGIN.min((LONGEST - span.duration()).max(0.0) / 2.0);
+    Ok(Span::new(span.start - margin, span.end + margin).clamp(&whole))
+}
+
+/// The segment of a piece.
+fn segment(utterances: Vec<Utterance>, text: String, span: Span, language: Language) -> Segment {
+    let count = utterances.len().max(1) as f32;
+    let avg_logprob = utterances.iter().map(|utterance| utterance.avg_logprob).sum::<f32>() / count;
+    let words: Vec<Word> = utterances.into_iter().flat_map(|utterance| utterance.words).collect();
+    Segment {
+        span,
+        compression_ratio: compression_ratio(&text),
+        tokens: words.iter().flat_map(|word| word.tokens.iter().copied()).collect(),
+        text,
+        words,
+        speaker: None,
+        language,
+        avg_logprob,
+        no_speech_prob: 0.0,
+        temperature: 0.0,
+    }
+}
+
+/// Words that want times.
+fn untimed(units: &[String], language: Language) -> Vec<Word> {
+    let spaced = language.writes_spaces();
+    units.iter().map(|unit| Word { text: unit.clone(), spaced, ..Word::default() }).collect()
 }
 
 /// What a text is made of: words, or characters where the language writes no spaces.
@@ -248,8 +301,9 @@ fn as_given(placed: Vec<Word>, text: &str, language: Language) -> Vec<Word> {
             spaced: true,
             span: parts.iter().filter_map(|part| part.span).reduce(|all, span| all.union(&span)),
             score: parts.iter().map(|part| part.score).sum::<f32>() / count,
-            speaker: None,
+            source: Source::Attention,
             tokens: parts.into_iter().flat_map(|part| part.tokens).collect(),
+            ..Word::default()
         });
     }
     words
@@ -299,8 +353,7 @@ mod tests {
             spaced: false,
             span: Some(Span::new(start, start + 0.5)),
             score: 0.5,
-            speaker: None,
-            tokens: Vec::new(),
+            ..Word::default()
         };
         let placed = vec![word("well", 0.0), word("-known,", 0.5), word("he", 1.0), word("paid", 1.5), word("$5", 2.0)];
         let words = as_given(placed, "well-known, he paid $5", Language::ENGLISH);
@@ -317,13 +370,22 @@ mod tests {
     }
 
     #[test]
-    fn pieces_outside_of_the_recording_or_too_long_are_refused() {
-        let audio = Audio::new(vec![0.0; 16_000 * 60]);
-        assert!(
-            matches!(piece(&audio, &[], 3, &Span::new(0.0, 31.0)), Err(Error::Request(text)) if text.contains("segment 3"))
-        );
-        assert!(matches!(piece(&audio, &[], 0, &Span::new(70.0, 71.0)), Err(Error::Request(_))));
-        let chunk = piece(&audio, &[Span::new(0.0, 9.9), Span::new(11.0, 12.0)], 0, &Span::new(10.0, 20.0)).unwrap();
-        assert!((chunk.offset - 9.8).abs() < 1e-9 && chunk.speech.len() == 2);
+    fn pieces_outside_of_the_recording_are_refused_and_long_ones_are_cut() {
+        let audio = Audio::new(vec![0.0; 16_000 * 70]);
+        assert!(matches!(around(&audio, 3, &Span::new(70.0, 71.0)), Err(Error::Request(text)) if text.contains("segment 3")));
+        let span = around(&audio, 0, &Span::new(10.0, 20.0)).unwrap();
+        assert!((span.start - 9.8).abs() < 1e-9 && (span.end - 20.2).abs() < 1e-9);
+        let speech = vec![Span::new(0.0, 9.9), Span::new(11.0, 12.0)];
+        let chunk = |start: f64, end: f64| {
+            let span = Span::new(start, end);
+            let speech = speech.iter().filter(|part| part.overlap(&span) > 0.0).copied().collect();
+            Chunk { audio: audio.slice(span), offset: start, speech }
+        };
+        let chunks = [chunk(0.0, 25.0), chunk(30.0, 50.0)];
+        let whole = forced::stretches(&audio, &chunks, span);
+        assert_eq!((whole.len(), whole[0].speech.len()), (1, 2));
+        let spans = |around| forced::stretches(&audio, &chunks, around).iter().map(Chunk::span).collect::<Vec<_>>();
+        assert_eq!(spans(Span::new(5.0, 45.0)), [Span::new(5.0, 25.0), Span::new(30.0, 45.0)]);
+        assert_eq!(forced::stretches(&audio, &[], Span::new(0.0, 70.0)).len(), 3);
     }
 }

@@ -4,17 +4,21 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
+use safetensors::SafeTensors;
 use serde::de::DeserializeOwned;
 
 use crate::{
+    audio::mel::LogMel,
     device::Compute,
     error::{Error, Result, sentence},
     models::{
+        aligner::Aligner,
         silero::Silero,
         speaker::{Config as SpeakerConfig, SpeakerEmbedder},
-        whisper::{Config, GenerationConfig, Tokenizer, Whisper},
+        whisper::{Config, Encoder, GenerationConfig, Tokenizer, Whisper},
     },
     stages::transcribe::Transcriber,
+    weights::HEADS,
 };
 
 /// Loads a Whisper checkpoint from a folder with `model.safetensors`, `config.json`, `tokenizer.json` and, where there is
@@ -50,6 +54,35 @@ pub fn voice(folder: &Path) -> Result<Silero> {
 pub fn embedder(folder: &Path, compute: &Compute) -> Result<SpeakerEmbedder> {
     let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
     SpeakerEmbedder::load(vb, &SpeakerConfig::default()).map_err(|reason| unfit(folder, reason))
+}
+
+/// Loads the encoder of a Whisper checkpoint, and the features it reads.
+///
+/// # Errors
+/// As [`transcriber`].
+pub(super) fn encoder(folder: &Path, compute: &Compute) -> Result<(Encoder, LogMel)> {
+    let config: Config = read_json(&folder.join("config.json"))?;
+    let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
+    let encoder = Encoder::load(&vb.pp("model.encoder"), &config).map_err(|reason| unfit(folder, reason))?;
+    Ok((encoder, LogMel::new(config.num_mel_bins)))
+}
+
+/// The aligner heads that come with Palabra, in f32.
+///
+/// # Errors
+/// [`Error::Bug`]: they are part of the program.
+pub(super) fn aligner_heads(compute: &Compute) -> Result<Vec<Aligner>> {
+    HEADS.iter().map(|file| aligner_head(file, compute)).collect()
+}
+
+fn aligner_head(file: &'static [u8], compute: &Compute) -> Result<Aligner> {
+    let unfit = |reason: &dyn std::fmt::Display| Error::Bug(format!("an aligner head does not fit ({reason})"));
+    let (_, metadata) = SafeTensors::read_metadata(file).map_err(|reason| unfit(&reason))?;
+    let about = metadata.metadata().as_ref().and_then(|metadata| metadata.get("palabra"));
+    let about = about.ok_or_else(|| unfit(&"it does not say what it is"))?;
+    let config = serde_json::from_str(about).map_err(|reason| unfit(&reason))?;
+    let vb = VarBuilder::from_slice_safetensors(file, DType::F32, &compute.device).map_err(|reason| unfit(&reason))?;
+    Aligner::load(&vb, config).map_err(|reason| unfit(&reason))
 }
 
 fn unfit(folder: &Path, reason: impl Into<Error>) -> Error {

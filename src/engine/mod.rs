@@ -9,7 +9,9 @@
 //! ```
 
 mod admission;
+mod aligners;
 mod batcher;
+mod forced;
 mod given;
 mod hearing;
 mod load;
@@ -20,6 +22,7 @@ mod queue;
 mod recording;
 mod service;
 mod shelf;
+mod timekeeper;
 
 pub use admission::{Admission, Capacity, Permit};
 pub use given::GivenText;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    aligners::{Aligners, Timing, Wish},
     batcher::Batcher,
     given::{self, GivenText},
     hearing::Hearing,
@@ -20,6 +21,7 @@ use crate::{
     audio::{Audio, Chunk, decode::Decoded},
     error::{Error, Result},
     language::Language,
+    models::whisper::tokenizer::Task,
     progress::Watch,
     stages::{
         chunk::{self, ChunkOptions},
@@ -38,6 +40,8 @@ pub enum Align {
     /// The best way at hand.
     #[default]
     Auto,
+    /// Forced alignment, or an error.
+    Ctc,
     /// Cross-attention and dynamic time warping.
     Dtw,
     /// No word times; segments get the times that Whisper writes.
@@ -89,6 +93,7 @@ pub struct Pipeline {
     transcriber: Arc<Transcriber>,
     writer: Batcher<Writer>,
     hearing: Arc<Hearing>,
+    aligners: Arc<Aligners>,
     metrics: Metrics,
     /// What loading took, for the timings of the request that waited for it.
     load_seconds: f64,
@@ -100,7 +105,7 @@ impl Pipeline {
     /// and `spare` more of others.
     pub(super) fn start(
         transcriber: Transcriber,
-        hearing: Arc<Hearing>,
+        (hearing, aligners): (Arc<Hearing>, Arc<Aligners>),
         metrics: &Metrics,
         (batch_size, spare): (usize, usize),
         load_seconds: f64,
@@ -108,7 +113,7 @@ impl Pipeline {
         let transcriber = Arc::new(transcriber);
         let writer = Batcher::start(Writer::new(transcriber.clone(), batch_size + spare, spare > 0), metrics)?;
         let metrics = metrics.clone();
-        Ok(Self { transcriber, writer, hearing, metrics, load_seconds, told_load: AtomicBool::new(false) })
+        Ok(Self { transcriber, writer, hearing, aligners, metrics, load_seconds, told_load: AtomicBool::new(false) })
     }
 
     /// The transcriber.
@@ -187,7 +192,10 @@ impl Pipeline {
                 Teller { listening, turns: None, waiting: Vec::new(), told: Vec::new(), options, listener };
             let recording = Recording::new(&self.transcriber, &self.writer, script, &chunks, watch);
             let said =
-                clock.time("transcribe", || recording.write(&self.metrics, &mut |utterances| teller.hear(utterances)));
+                clock.time("transcribe", || {
+                    let plan = |language| self.timing(options, language, watch);
+                    recording.write(&self.metrics, plan, &mut |utterances| teller.hear(utterances))
+                });
             // What is still listening would keep this scope open.
             stopped.store(said.is_err(), Ordering::Relaxed);
             Ok::<_, Error>((said?, teller.finish()?))
@@ -213,6 +221,13 @@ impl Pipeline {
         transcript.warnings.extend(without_speakers);
         transcript.timings = clock.finish();
         Ok(transcript)
+    }
+
+    /// How words in `language` get their times.
+    fn timing(&self, options: &Options, language: Language, watch: &Watch) -> Result<Timing> {
+        let (align, along) = (options.align, self.transcriber.heads());
+        let translated = options.transcribe.task == Task::Translate;
+        self.aligners.plan(&Wish { align, language, along, translated }, watch)
     }
 
     /// Who speaks when, and how long it took to know.
@@ -253,11 +268,16 @@ impl Pipeline {
         let mut clock = Clock::new(self.load_time(), decode_seconds);
         let chunks = clock.time("vad", || self.chunks(&decoded, options, watch))?;
         let script = Script::new(&self.transcriber, &options.wanted())?;
+        let plan = |language| {
+            let wish = Wish { align: options.align, language, along: &[], translated: false };
+            self.aligners.plan(&wish, watch)
+        };
         let aligner = given::Aligner {
             transcriber: &self.transcriber,
             writer: &self.writer,
             metrics: &self.metrics,
             script,
+            plan: &plan,
             watch,
         };
         let mut transcript = clock.time("align", || aligner.align(&decoded.audio, &chunks, text))?;

@@ -4,8 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
+    aligners::Timing,
     batcher::{Batcher, Session},
     metrics::Metrics,
+    timekeeper::Timekeeper,
 };
 use crate::{
     audio::Chunk,
@@ -45,6 +47,8 @@ pub(super) struct Recording<'a> {
     script: Arc<Script>,
     chunks: &'a [Chunk],
     session: Session<Writer>,
+    /// Languages whose words get their times from an aligner.
+    aligned: Arc<[Language]>,
     watch: &'a Watch<'a>,
 }
 
@@ -57,12 +61,13 @@ impl<'a> Recording<'a> {
         watch: &'a Watch<'a>,
     ) -> Self {
         let session = writer.session(script.options.batch_size);
-        Self { transcriber, script, chunks, session, watch }
+        Self { transcriber, script, chunks, session, aligned: Arc::default(), watch }
     }
 
     fn submit(&self, tag: usize, chunk: usize, work: Work) {
         let key = (self.session.request(), chunk);
-        let job = Job { key, chunk: self.chunks[chunk].clone(), script: self.script.clone(), work };
+        let aligned = self.aligned.clone();
+        let job = Job { key, chunk: self.chunks[chunk].clone(), script: self.script.clone(), aligned, work };
         self.session.submit(tag, job);
     }
 
@@ -135,15 +140,19 @@ impl<'a> Recording<'a> {
         Ok(best.1)
     }
 
-    /// Writes every chunk; `listener` hears the utterances of each as soon as those before it are known.
+    /// Writes every chunk; `listener` hears the utterances of each as soon as those before it are known. Once the language
+    /// is known, `plan` says how words get their times.
     pub(super) fn write(
         mut self,
         metrics: &Metrics,
+        plan: impl FnOnce(Language) -> Result<Timing>,
         listener: &mut dyn FnMut(Vec<Utterance>) -> Result<()>,
     ) -> Result<Transcription> {
         let total: f64 = self.chunks.iter().map(|chunk| chunk.audio.duration()).sum();
         self.watch.step(StageName::Transcribe, 0.0, total)?;
         let (recording, language, probability) = self.language()?;
+        let timing = plan(language)?;
+        self.aligned = timing.languages();
         let recording = recording.map(Arc::new);
         for chunk in 0..self.chunks.len() {
             let tongue = match (self.script.options.language, &recording) {
@@ -152,6 +161,7 @@ impl<'a> Recording<'a> {
             };
             self.submit(chunk, chunk, Work::Write(tongue));
         }
+        let mut timekeeper = Timekeeper::new(&timing, self.chunks);
         let mut order = Order::default();
         let mut done = 0.0;
         for _ in 0..self.chunks.len() {
@@ -159,9 +169,16 @@ impl<'a> Recording<'a> {
             let Outcome::Written(written) = outcome else { return Err(mismatch()) };
             metrics.fell_back(written.fallbacks);
             done += self.chunks[chunk].audio.duration();
-            order.add(chunk, written, listener)?;
+            timekeeper.take(chunk, written);
+            for (chunk, written) in timekeeper.ready(false, self.watch)? {
+                order.add(chunk, written, listener)?;
+            }
             self.watch.step(StageName::Transcribe, done, total)?;
         }
+        for (chunk, written) in timekeeper.ready(true, self.watch)? {
+            order.add(chunk, written, listener)?;
+        }
+        order.warnings.extend(timing.warning.clone());
         Ok(Transcription {
             language,
             probability,

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::{
     admission::{Admission, Capacity},
+    aligners::Aligners,
     hearing::Hearing,
     load,
     metrics::Metrics,
@@ -112,6 +113,7 @@ struct Inner {
     admission: Arc<Admission>,
     metrics: Metrics,
     hearing: Arc<Hearing>,
+    aligners: Arc<Aligners>,
     pipelines: Shelf<Pipeline>,
     /// Makes what is remembered of a caller's token useless to anybody else.
     salt: [u8; 32],
@@ -134,6 +136,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             admission: Admission::new(options.capacity),
             hearing: Arc::new(Hearing::new(store.clone(), compute.clone(), metrics.clone())),
+            aligners: Arc::new(Aligners::new(store.clone(), compute.clone(), metrics.clone())),
             pipelines: Shelf::default(),
             salt: rand::random(),
             store,
@@ -312,13 +315,15 @@ impl Engine {
 
     fn load(&self, name: &str, fetched: Fetched, started: Instant, watch: &Watch) -> Result<Pipeline> {
         let transcriber = load::transcriber(&fetched.folder, &self.0.compute)?;
+        let transcriber = transcriber.with_heads(self.0.aligners.heads(name)?);
         watch.step(StageName::Load, 1.0, 2.0)?;
         self.0.hearing.voice(watch)?;
         watch.step(StageName::Load, 2.0, 2.0)?;
         let options = &self.0.options;
         let seconds = started.elapsed().as_secs_f64();
         let places = (options.batch_size, options.spare);
-        let pipeline = Pipeline::start(transcriber, self.0.hearing.clone(), &self.0.metrics, places, seconds)?;
+        let ears = (self.0.hearing.clone(), self.0.aligners.clone());
+        let pipeline = Pipeline::start(transcriber, ears, &self.0.metrics, places, seconds)?;
         // What a caller fetched with a token of his own is not told to whoever reads the log.
         tracing::info!(model = if fetched.private.is_some() { "(private)" } else { name }, seconds, "model loaded");
         Ok(pipeline)

@@ -140,8 +140,7 @@ mod samples {
             spaced: true,
             span: Some(Span::new(start, end)),
             score: 0.9,
-            speaker: None,
-            tokens: Vec::new(),
+            ..Word::default()
         }
     }
 

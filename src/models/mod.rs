@@ -1,5 +1,6 @@
 //! The networks: each reads its own config and checkpoint names, and knows tensors only (no files, threads, seconds).
 
+pub mod aligner;
 pub mod labels;
 pub mod layers;
 pub mod silero;

@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod cache;
 pub mod convolution;
+pub mod ctc;
 mod decode;
 pub mod gelu;
 pub mod layer_norm;

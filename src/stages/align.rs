@@ -1,297 +1,242 @@
-//! Word times from cross-attention: dynamic time warping over the heads that follow time (openai/whisper, `timing.py`).
+//! Word times by CTC forced alignment: the characters of a known text are put where a network hears them.
+//!
+//! The first pass is the exact Viterbi path through the standard CTC topology, with the label between words as a token of
+//! its own (Kürzinger et al. 2020, "CTC-Segmentation"; torchaudio's forced alignment). An emission trained with CTC is
+//! sure of the order of things but gives a character one frame somewhere inside its sound. Where the network has a second
+//! output that labels every frame, a second pass puts each word's edges there: silence between words is optional, and a
+//! word stays near where the first pass has found it.
+//!
+//! A word ends where its last character ends, not where the next word begins.
 
+use std::ops::Range;
+
+use super::{order, sounds::Line};
 use crate::{
-    audio::Chunk,
     language::Language,
-    models::whisper::POSITIONS_PER_SECOND,
+    models::labels::Labels,
+    ops::ctc::{Chain, Emission, State, best_path},
     span::Span,
-    transcript::{Token, Word},
+    spoken::spoken,
+    transcript::{Source, Word},
 };
 
-/// Width of the median filter over time, in positions.
-const MEDIAN_WIDTH: usize = 7;
-/// The shortest word, in seconds.
-const SHORTEST_WORD: f64 = 0.02;
-/// How far a word may reach past the detected speech that it lies in, in seconds.
-const SPEECH_MARGIN: f64 = 0.1;
-/// Punctuation that belongs to the word after it.
-const OPENING: &str = "\"'“¿([{-‘«„";
-/// Punctuation that belongs to the word before it.
-const CLOSING: &str = "\"'.。,，!！?？:：”)]}、…’»;；%";
+/// Frames of every aligner in a second.
+pub const FRAMES_PER_SECOND: f64 = 50.0;
+/// Below this mean score a text is not what is heard.
+pub const LEAST_SCORE: f32 = 0.25;
+/// How long a character lasts at most, on average, and a word beyond that, in frames. Nobody speaks slower: where a word
+/// seems to, a part of it was found in what somebody else says.
+const LONGEST_CHARACTER: usize = 15;
+const LONGEST_REST: usize = 25;
+/// Log-probabilities are no lower than this: a label that the network rules out costs much, but no path is impossible.
+const FLOOR: f32 = -50.0;
 
-/// Softmax weights of the chosen heads: `heads` matrices of `tokens` rows and `positions` columns.
-#[derive(Debug)]
-pub struct Attention {
-    /// heads x tokens x positions.
-    pub weights: Vec<f32>,
-    /// Matrices.
-    pub heads: usize,
-    /// Rows of each.
-    pub tokens: usize,
-    /// Columns of each: audio positions of 20 ms.
-    pub positions: usize,
-}
-
-/// The path of least cost through a `rows` x `columns` matrix from the first cell to the last, in order.
-pub fn warp(cost: &[f32], rows: usize, columns: usize) -> Vec<(usize, usize)> {
-    let width = columns + 1;
-    let mut total = vec![f32::INFINITY; (rows + 1) * width];
-    let mut step = vec![0u8; (rows + 1) * width];
-    total[0] = 0.0;
-    for row in 1..=rows {
-        for column in 1..=columns {
-            let here = row * width + column;
-            let (both, down, right) = (total[here - width - 1], total[here - width], total[here - 1]);
-            let (before, taken) = if both < down && both < right {
-                (both, 0)
-            } else if down < both && down < right {
-                (down, 1)
-            } else {
-                (right, 2)
-            };
-            total[here] = cost[(row - 1) * columns + column - 1] + before;
-            step[here] = taken;
-        }
-    }
-    let mut path = Vec::with_capacity(rows + columns);
-    let (mut row, mut column) = (rows, columns);
-    while row > 0 && column > 0 {
-        path.push((row - 1, column - 1));
-        match step[row * width + column] {
-            0 => (row, column) = (row - 1, column - 1),
-            1 => row -= 1,
-            _ => column -= 1,
-        }
-    }
-    path.reverse();
-    path
-}
-
-/// Position at which each of the rows `first..last` begins: normalises every head over its tokens, smooths over time,
-/// averages the heads and warps.
-fn onsets(attention: &Attention, first: usize, last: usize) -> Vec<usize> {
-    let (tokens, positions) = (attention.tokens, attention.positions);
-    let mut mean = vec![0f32; tokens * positions];
-    let mut smoothed = vec![0f32; positions];
-    for head in attention.weights.chunks_exact(tokens * positions) {
-        let mut normal = head.to_vec();
-        normalise_columns(&mut normal, tokens, positions);
-        for (row, sum) in normal.chunks_exact(positions).zip(mean.chunks_exact_mut(positions)) {
-            median_filter(row, &mut smoothed);
-            sum.iter_mut().zip(&smoothed).for_each(|(sum, value)| *sum += value / attention.heads as f32);
-        }
-    }
-    let cost: Vec<f32> = mean[first * positions..last * positions].iter().map(|value| -value).collect();
-    let mut onsets = Vec::with_capacity(last - first);
-    for (row, column) in warp(&cost, last - first, positions) {
-        if onsets.len() == row {
-            onsets.push(column);
-        }
-    }
-    onsets
-}
-
-/// Mean 0 and deviation 1 over the tokens of each position.
-fn normalise_columns(matrix: &mut [f32], rows: usize, columns: usize) {
-    for column in 0..columns {
-        let values = || (0..rows).map(|row| row * columns + column);
-        let mean = values().map(|i| matrix[i]).sum::<f32>() / rows as f32;
-        let variance = values().map(|i| (matrix[i] - mean).powi(2)).sum::<f32>() / rows as f32;
-        let deviation = variance.sqrt().max(1e-10);
-        for index in values() {
-            matrix[index] = (matrix[index] - mean) / deviation;
-        }
-    }
-}
-
-/// Running median of [`MEDIAN_WIDTH`] with reflected edges; rows shorter than that are copied.
-fn median_filter(row: &[f32], out: &mut [f32]) {
-    let half = MEDIAN_WIDTH / 2;
-    if row.len() <= half {
-        out.copy_from_slice(row);
-        return;
-    }
-    let last = row.len() as isize - 1;
-    for (centre, out) in out.iter_mut().enumerate() {
-        let mut window = [0f32; MEDIAN_WIDTH];
-        for (offset, value) in window.iter_mut().enumerate() {
-            let index = (centre + offset) as isize - half as isize;
-            let reflected = if index < 0 {
-                -index
-            } else if index > last {
-                2 * last - index
-            } else {
-                index
-            };
-            *value = row[reflected as usize];
-        }
-        window.sort_unstable_by(f32::total_cmp);
-        *out = window[half];
-    }
-}
-
-/// A written word and the tokens it is made of.
+/// What a network heard in a stretch of audio, ready to place any text in it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
-    /// With its leading space.
-    pub text: String,
-    /// How many of the tokens.
-    pub tokens: usize,
+pub struct Emissions {
+    /// Log-probabilities of the labels, and two more columns: any character at all, and silence (blank or border).
+    ctc: Emission,
+    /// The same of the output that labels every frame.
+    frame: Option<Emission>,
 }
 
-/// Places the words of one chunk. `attention` has a row for each of the `prompt` tokens before the text, the text tokens
-/// and the end; `tokens` are those of the text.
-pub fn place(
-    attention: &Attention,
-    prompt: usize,
-    pieces: &[Piece],
-    tokens: &[Token],
-    language: Language,
-    chunk: &Chunk,
-) -> Vec<Word> {
-    // The row of a token says where the token after it is heard, so the text starts one row before its own.
-    let starts = onsets(attention, prompt - 1, attention.tokens - 1);
-    let time = |token: usize| {
-        let position = starts.get(token).or(starts.last()).copied().unwrap_or(0);
-        position as f64 / POSITIONS_PER_SECOND
-    };
-    let mut words: Vec<Word> = Vec::with_capacity(pieces.len());
-    let mut opening = String::new();
-    let (mut token, mut first) = (0, 0);
-    for piece in pieces {
-        let end = token + piece.tokens;
-        let text = piece.text.trim();
-        let spaced = piece.text.starts_with(' ') || (words.is_empty() && language.writes_spaces());
-        if text.is_empty() {
-        } else if let Some(word) = words.last_mut().filter(|_| !spaced && text.chars().all(|c| CLOSING.contains(c))) {
-            word.text.push_str(text);
-        } else if spaced && text.chars().all(|c| OPENING.contains(c)) {
-            opening.push_str(text);
-        } else {
-            let own = tokens.get(token..end).unwrap_or_default();
-            let score = own.iter().map(|token| token.logprob.exp()).sum::<f32>() / own.len().max(1) as f32;
-            let spaced = spaced || !opening.is_empty();
-            let text = std::mem::take(&mut opening) + text;
-            let span = Span::new(time(token), time(end)).shift(chunk.offset);
-            words.push(Word { text, spaced, span: Some(span), score, speaker: None, tokens: Vec::new() });
-        }
-        if let Some(word) = words.last_mut().filter(|_| opening.is_empty()) {
-            word.tokens.extend_from_slice(tokens.get(first..end).unwrap_or_default());
-            first = end;
-        }
-        token = end;
+impl Emissions {
+    /// Takes frames x labels log-probabilities, row after row.
+    pub fn new(ctc: &[f32], frame: Option<&[f32]>, labels: &Labels) -> Self {
+        Self { ctc: widened(ctc, labels), frame: frame.map(|frame| widened(frame, labels)) }
     }
-    if let (Some(word), false) = (words.last_mut(), opening.is_empty()) {
-        word.text.push_str(&opening);
-        word.tokens.extend_from_slice(tokens.get(first..).unwrap_or_default());
+
+    /// How many frames there are, at [`FRAMES_PER_SECOND`].
+    pub fn frames(&self) -> usize {
+        self.ctc.frames()
     }
-    settle(&mut words, chunk);
-    words
+
+    /// Puts what was heard next behind this.
+    pub fn append(&mut self, next: &Emissions) {
+        self.ctc.values.extend_from_slice(&next.ctc.values);
+        match (&mut self.frame, &next.frame) {
+            (Some(own), Some(next)) => own.values.extend_from_slice(&next.values),
+            _ => self.frame = None,
+        }
+    }
 }
 
-/// Keeps words out of silence, in order, and longer than nothing.
-fn settle(words: &mut [Word], chunk: &Chunk) {
-    let bounds = chunk.span();
-    let mut earliest = bounds.start;
+fn widened(values: &[f32], labels: &Labels) -> Emission {
+    let columns = labels.count() + 2;
+    let mut wide = Vec::with_capacity(values.len() / labels.count().max(1) * columns);
+    let silent = |label: usize| label == labels.blank() as usize || Some(label as u32) == labels.delimiter();
+    for row in values.chunks_exact(labels.count().max(1)) {
+        let (mut loudest, mut silence) = (FLOOR, 0.0);
+        for (label, value) in row.iter().enumerate() {
+            let value = value.max(FLOOR);
+            wide.push(value);
+            if silent(label) {
+                silence += value.exp();
+            } else {
+                loudest = loudest.max(value);
+            }
+        }
+        wide.extend([loudest, silence.ln()]);
+    }
+    Emission { values: wide, columns }
+}
+
+/// What is known of the network that heard.
+#[derive(Debug, Clone, Copy)]
+pub struct Hearing<'a> {
+    /// What its outputs stand for.
+    pub labels: &'a Labels,
+    /// Seconds to be added to the start and to the end of every word.
+    pub offsets: (f64, f64),
+    /// How far the second pass may move the start of a word to the left, and its end to the right, in seconds.
+    pub reach: (f64, f64),
+}
+
+impl Hearing<'_> {
+    /// The column for any character.
+    pub(super) fn any(&self) -> u32 {
+        self.labels.count() as u32
+    }
+
+    /// The column for blank or border.
+    fn silence(&self) -> u32 {
+        self.labels.count() as u32 + 1
+    }
+}
+
+/// The frames in which each sound of a line was found.
+type Places = Vec<Option<Range<usize>>>;
+
+/// Gives `words` their spans (seconds from the first frame), scores, sources and characters. Every word gets a span; where
+/// the text has more characters than there are frames, all are interpolated.
+pub fn align(words: &mut [Word], emissions: &Emissions, hearing: &Hearing, language: Language) {
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    let forms = spoken(&texts, language);
+    let line = Line::new(words, &forms, hearing, language);
     for word in words.iter_mut() {
-        let Some(span) = word.span else { continue };
-        let mut span = span.clamp(&bounds);
-        let speech = chunk.speech.iter().max_by(|a, b| a.overlap(&span).total_cmp(&b.overlap(&span)));
-        if let Some(speech) = speech.filter(|speech| speech.overlap(&span) > 0.0) {
-            span = span.clamp(&Span::new(speech.start - SPEECH_MARGIN, speech.end + SPEECH_MARGIN));
-        }
-        let start = span.start.max(earliest);
-        span = Span::new(start, span.end.max(start + SHORTEST_WORD));
-        earliest = span.end;
-        word.span = Some(span);
+        (word.span, word.source, word.score) = (None, Source::Interpolated, 0.0);
+        word.characters.clear();
     }
-    // What was pushed past the end of the chunk moves back, last word first.
-    let mut latest = bounds.end;
-    for word in words.iter_mut().rev() {
-        let Some(span) = word.span else { continue };
-        let end = span.end.min(latest);
-        let start = span.start.min(end - SHORTEST_WORD);
-        latest = start;
-        word.span = Some(Span { start, end });
+    if let Some(mut places) = first_pass(&line, &emissions.ctc, hearing) {
+        let scores = scores(&line, &places, &emissions.ctc);
+        drop_strays(&line, &mut places, &scores);
+        let finer = emissions.frame.as_ref().and_then(|frame| second_pass(&line, &places, frame, hearing));
+        if let Some(finer) = finer {
+            places = finer;
+        }
+        for ((word, form), range) in words.iter_mut().zip(&forms).zip(&line.words) {
+            let spans = places[range.clone()].iter().map(|place| place.as_ref().map(seconds)).collect::<Vec<_>>();
+            let Some(span) = spans.iter().flatten().copied().reduce(|all, span| all.union(&span)) else { continue };
+            let sounds = &line.sounds[range.clone()];
+            let heard: Vec<f32> = (range.clone())
+                .filter(|&sound| places[sound].is_some() && line.sounds[sound].character.is_some())
+                .map(|sound| scores[sound])
+                .collect();
+            let known = sounds.iter().any(|sound| sound.character.is_some() && sound.column != hearing.any());
+            word.span = Some(Span::new(span.start + hearing.offsets.0, span.end + hearing.offsets.1));
+            word.source = if known { Source::Aligned } else { Source::Wildcard };
+            word.score = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
+            word.characters = super::sounds::characters(word, form, sounds, &spans, &scores[range.clone()]);
+        }
+    }
+    order::fill(words, &Span::new(0.0, emissions.frames() as f64 / FRAMES_PER_SECOND));
+}
+
+/// How well a text matches what is heard: the mean score of its words, from 0 to 1; `None` where none could be placed.
+pub fn mean_score(words: &[Word]) -> Option<f32> {
+    let placed: Vec<f32> =
+        words.iter().filter(|word| word.source != Source::Interpolated).map(|word| word.score).collect();
+    (!placed.is_empty()).then(|| placed.iter().sum::<f32>() / placed.len() as f32)
+}
+
+fn seconds(frames: &Range<usize>) -> Span {
+    Span::new(frames.start as f64 / FRAMES_PER_SECOND, frames.end as f64 / FRAMES_PER_SECOND)
+}
+
+/// The frames of every token on a path.
+fn token_frames(path: &[State], tokens: usize) -> Vec<Range<usize>> {
+    let mut frames = vec![0..0; tokens];
+    for (frame, state) in path.iter().enumerate() {
+        if let State::Token(token) = *state {
+            let own = &mut frames[token];
+            *own = if own.start == own.end { frame..frame + 1 } else { own.start..frame + 1 };
+        }
+    }
+    frames
+}
+
+/// The standard CTC topology: blanks between all sounds, borders are sounds.
+fn first_pass(line: &Line, emission: &Emission, hearing: &Hearing) -> Option<Places> {
+    let tokens: Vec<u32> = line.sounds.iter().map(|sound| sound.column).collect();
+    if tokens.is_empty() {
+        return None;
+    }
+    let different = |place: usize| place == 0 || tokens[place] != tokens[place - 1] || tokens[place] == hearing.any();
+    let skips = (0..tokens.len()).map(different).collect();
+    let chain = Chain { gaps: vec![hearing.labels.blank(); tokens.len() + 1], skips, tokens };
+    let path = best_path(emission, &chain, None)?;
+    Some(token_frames(&path, line.sounds.len()).into_iter().map(Some).collect())
+}
+
+/// The mean probability of each sound in the frames in which it was found.
+fn scores(line: &Line, places: &Places, emission: &Emission) -> Vec<f32> {
+    let score = |column: u32, frames: &Range<usize>| {
+        let sum: f32 = frames.clone().map(|frame| emission.row(frame)[column as usize].exp()).sum();
+        sum / frames.len().max(1) as f32
+    };
+    let sounds = line.sounds.iter().zip(places);
+    sounds.map(|(sound, place)| place.as_ref().map_or(0.0, |frames| score(sound.column, frames))).collect()
+}
+
+/// Gives up the parts of words that were found too far from the rest, where the score of the rest is higher.
+fn drop_strays(line: &Line, places: &mut Places, scores: &[f32]) {
+    for word in &line.words {
+        loop {
+            let found: Vec<usize> = word.clone().filter(|&sound| places[sound].is_some()).collect();
+            let start = |sound: usize| places[sound].as_ref().map_or(0, |frames| frames.start);
+            let (Some(&first), Some(&last)) = (found.first(), found.last()) else { break };
+            if start(last) - start(first) <= found.len() * LONGEST_CHARACTER + LONGEST_REST {
+                break;
+            }
+            let widest = (1..found.len()).max_by_key(|&place| start(found[place]) - start(found[place - 1]));
+            let (left, right) = found.split_at(widest.unwrap_or(1));
+            let sum = |sounds: &[usize]| sounds.iter().map(|&sound| scores[sound]).sum::<f32>();
+            let stray = if sum(left) < sum(right) { left } else { right };
+            stray.iter().for_each(|&sound| places[sound] = None);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audio::Audio;
-
-    #[test]
-    fn the_path_follows_the_cheap_cells() {
-        #[rustfmt::skip]
-        let cost = [
-            0.0, 0.0, 9.0, 9.0,
-            9.0, 9.0, 0.0, 9.0,
-            9.0, 9.0, 9.0, 0.0,
-        ];
-        assert_eq!(warp(&cost, 3, 4), [(0, 0), (0, 1), (1, 2), (2, 3)]);
-    }
-
-    #[test]
-    fn the_median_ignores_a_spike_and_reflects_edges() {
-        let mut row = vec![1.0f32; 20];
-        row[5] = 50.0;
-        row[0] = 50.0;
-        let mut out = vec![0.0; 20];
-        median_filter(&row, &mut out);
-        assert_eq!(out, vec![1.0; 20]);
-    }
-
-    fn chunk(seconds: f64, speech: &[(f64, f64)]) -> Chunk {
-        Chunk {
-            audio: Audio::new(vec![0.0; (seconds * 16_000.0) as usize]),
-            offset: 10.0,
-            speech: speech.iter().map(|&(start, end)| Span::new(start, end)).collect(),
+/// Labelled frames: silence is optional between words, and each word stays near where it was found.
+fn second_pass(line: &Line, places: &Places, emission: &Emission, hearing: &Hearing) -> Option<Places> {
+    let mut chain = Chain { gaps: Vec::new(), tokens: Vec::new(), skips: Vec::new() };
+    let (mut windows, mut members) = (Vec::new(), Vec::new());
+    let frames = |seconds: f64| (seconds * FRAMES_PER_SECOND).round() as usize;
+    let (before, after) = (frames(hearing.reach.0), frames(hearing.reach.1));
+    for word in &line.words {
+        let found = || word.clone().filter_map(|sound| places[sound].as_ref());
+        let (Some(first), Some(last)) = (found().next(), found().last()) else { continue };
+        let window = first.start.saturating_sub(before)..(last.end + after).min(emission.frames());
+        let mut silent = true;
+        for sound in word.clone() {
+            if line.sounds[sound].character.is_none() {
+                silent = true;
+            } else if places[sound].is_some() {
+                let column = line.sounds[sound].column;
+                chain.skips.push(chain.tokens.last() != Some(&column) || column == hearing.any());
+                chain.gaps.push(if silent { hearing.silence() } else { hearing.labels.blank() });
+                chain.tokens.push(column);
+                windows.push(window.clone());
+                members.push(sound);
+                silent = false;
+            }
         }
     }
-
-    /// One head whose token `t` looks at positions `t * 10..(t + 1) * 10`.
-    fn diagonal(tokens: usize) -> Attention {
-        let positions = tokens * 10;
-        let mut weights = vec![0.001; tokens * positions];
-        for token in 0..tokens {
-            weights[token * positions + token * 10..][..10].fill(0.1);
-        }
-        Attention { weights, heads: 1, tokens, positions }
+    chain.gaps.push(hearing.silence());
+    let path = best_path(emission, &chain, Some(&windows))?;
+    let mut finer = vec![None; places.len()];
+    for (sound, frames) in members.into_iter().zip(token_frames(&path, chain.tokens.len())) {
+        finer[sound] = Some(frames);
     }
-
-    #[test]
-    fn words_get_the_time_of_their_tokens_and_keep_their_punctuation() {
-        let piece = |text: &str, tokens| Piece { text: text.into(), tokens };
-        let pieces = [piece(" Well", 1), piece(",", 1), piece(" \"", 1), piece("go", 1), piece(".", 1)];
-        // Three prompt tokens, five of text, the end.
-        let tokens = [1, 2, 3, 4, 5].map(|id| Token { id, logprob: -0.1 });
-        let words = place(&diagonal(9), 3, &pieces, &tokens, Language::ENGLISH, &chunk(2.0, &[]));
-        let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
-        assert_eq!(texts, ["Well,", "\"go."]);
-        let ids: Vec<Vec<u32>> = words.iter().map(|word| word.tokens.iter().map(|token| token.id).collect()).collect();
-        assert_eq!(ids, [vec![1, 2], vec![3, 4, 5]]);
-        assert!(words.iter().all(|word| word.spaced && (word.score - 0.905).abs() < 1e-3));
-        assert!(
-            words[0].span.is_some_and(|span| span.start >= 10.0 && span.end <= words[1].span.map_or(0.0, |s| s.start))
-        );
-    }
-
-    #[test]
-    fn words_stay_in_order_inside_the_chunk_and_near_speech() {
-        let word = |start, end| Word {
-            text: "x".into(),
-            spaced: true,
-            span: Some(Span { start, end }),
-            score: 1.0,
-            speaker: None,
-            tokens: Vec::new(),
-        };
-        let mut words = vec![word(10.0, 14.0), word(14.0, 14.0), word(15.0, 15.0), word(15.0, 15.0)];
-        settle(&mut words, &chunk(5.0, &[(10.2, 11.0), (13.9, 15.0)]));
-        let spans: Vec<Span> = words.iter().filter_map(|word| word.span).collect();
-        assert!(spans[0].start >= 10.1 - 1e-9 && spans[0].end <= 11.1 + 1e-9);
-        assert!(spans.iter().all(|span| span.duration() >= SHORTEST_WORD - 1e-9 && span.end <= 15.0));
-        assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].start + 1e-9));
-    }
+    Some(finer)
 }

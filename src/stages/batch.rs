@@ -7,10 +7,13 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    align::{self, Attention, Piece},
+    align::Emissions,
+    dtw::{self, Attention},
+    ears,
     language::Distribution,
     row::{Decoding, Row},
     transcribe::Transcriber,
+    written::{self, Piece, Written},
 };
 use crate::{
     audio::Chunk,
@@ -32,7 +35,17 @@ pub struct Batch {
     cache: KvCache,
     /// The chunk that each slot hears, and when it began to.
     heard: Vec<Option<(ChunkKey, u64)>>,
+    /// What the aligner heads read of it.
+    states: Vec<Option<States>>,
     listened: u64,
+}
+
+/// What the aligner heads read of one chunk.
+struct States {
+    /// (1, 3000, bins).
+    mel: Tensor,
+    /// (1, 1500, d_model) each.
+    taps: Vec<Tensor>,
 }
 
 impl Batch {
@@ -43,7 +56,8 @@ impl Batch {
     pub fn new(transcriber: Arc<Transcriber>, slots: usize) -> Result<Self> {
         let compute = transcriber.compute();
         let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?;
-        Ok(Self { cache, heard: vec![None; slots], listened: 0, transcriber })
+        let states = std::iter::repeat_with(|| None).take(slots).collect();
+        Ok(Self { cache, heard: vec![None; slots], states, listened: 0, transcriber })
     }
 
     /// How many rows fit.
@@ -59,6 +73,7 @@ impl Batch {
         if slots > self.slots() {
             self.cache.grow(slots)?;
             self.heard.resize(slots, None);
+            self.states.resize_with(slots, || None);
         }
         Ok(())
     }
@@ -95,13 +110,20 @@ impl Batch {
                 .collect();
             let mel =
                 Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?.to_dtype(compute.dtype)?;
-            let features = transcriber.whisper().encode(&mel)?;
+            let (features, taps) =
+                transcriber.whisper().encoder.forward_tapped(&mel, ears::taps(transcriber.heads())?)?;
             let slots: Vec<usize> = group.iter().map(|&(slot, ..)| slot).collect();
-            slots.iter().for_each(|&slot| self.heard[slot] = None);
+            slots.iter().for_each(|&slot| (self.heard[slot], self.states[slot]) = (None, None));
             transcriber.whisper().decoder.listen(&features, &slots, &mut self.cache)?;
-            for &(slot, key, _) in group {
+            for (index, &(slot, key, _)) in group.iter().enumerate() {
                 self.heard[slot] = Some((key, self.listened));
                 self.listened += 1;
+                // Of its own, so that no chunk keeps the states of the others of its group.
+                let own = |tensor: &Tensor| tensor.narrow(0, index, 1)?.copy();
+                if !taps.is_empty() {
+                    let taps = taps.iter().map(own).collect::<candle_core::Result<_>>()?;
+                    self.states[slot] = Some(States { mel: own(&mel)?, taps });
+                }
             }
         }
         Ok(())
@@ -168,17 +190,36 @@ impl Batch {
         Ok(write(rows, &mut logits))
     }
 
-    /// Word times of a finished text, by teacher forcing it through the decoder.
+    /// The words of a finished text, without times.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn words(&self, row: &Row, decoding: &Decoding) -> Result<Vec<Written>> {
+        let end = self.transcriber.tokenizer().end();
+        let tokens: Vec<Token> = decoding.written().into_iter().filter(|token| token.id < end).collect();
+        self.split(row, &tokens)
+    }
+
+    /// What the aligner head for the row's language hears in its chunk; `None` where there is no such head.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn emissions(&self, row: &Row) -> Result<Option<Emissions>> {
+        let head = ears::head(self.transcriber.heads(), row.language);
+        let (Some(head), Some(states)) = (head, &self.states[row.slot]) else { return Ok(None) };
+        ears::emissions(head, &states.mel, &states.taps, ears::frames(&row.chunk.audio)).map(Some)
+    }
+
+    /// Word times of a finished text by cross-attention, by teacher forcing it through the decoder.
     ///
     /// # Errors
     /// When a tensor operation fails.
     pub fn align(&mut self, row: &Row, decoding: &Decoding) -> Result<Vec<Word>> {
-        let end = self.transcriber.tokenizer().end();
-        let written: Vec<Token> = decoding.written().into_iter().filter(|token| token.id < end).collect();
-        let text: Vec<u32> = written.iter().map(|token| token.id).collect();
+        let words = self.words(row, decoding)?;
+        let text: Vec<u32> = decoding.written().iter().map(|token| token.id).collect();
+        let text: Vec<u32> = text.into_iter().filter(|&id| id < self.transcriber.tokenizer().end()).collect();
         let Some(forced) = self.force(row, &text)? else { return Ok(Vec::new()) };
-        let pieces = self.pieces(row, &text)?;
-        Ok(align::place(&forced.attention, forced.prompt, &pieces, &written, row.language, &row.chunk))
+        Ok(dtw::place(&forced.attention, forced.prompt, words, &row.chunk))
     }
 
     /// Word times of a text that was given, not written: `text` as tokens. The scores are what the decoder would have
@@ -191,13 +232,15 @@ impl Batch {
         let logits: Vec<Vec<f32>> = self.transcriber.whisper().decoder.logits(&forced.before)?.to_vec2()?;
         let token = |(logits, &id): (&Vec<f32>, &u32)| Token { id, logprob: logits[id as usize] - log_sum_exp(logits) };
         let tokens: Vec<Token> = logits.iter().zip(text).map(token).collect();
-        let pieces = self.pieces(row, text)?;
-        Ok(align::place(&forced.attention, forced.prompt, &pieces, &tokens, row.language, &row.chunk))
+        Ok(dtw::place(&forced.attention, forced.prompt, self.split(row, &tokens)?, &row.chunk))
     }
 
-    fn pieces(&self, row: &Row, text: &[u32]) -> Result<Vec<Piece>> {
-        let words = self.transcriber.tokenizer().split_words(text, row.language)?;
-        Ok(words.into_iter().map(|(text, tokens)| Piece { text, tokens: tokens.len() }).collect())
+    fn split(&self, row: &Row, tokens: &[Token]) -> Result<Vec<Written>> {
+        let text: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+        let pieces = self.transcriber.tokenizer().split_words(&text, row.language)?;
+        let pieces: Vec<Piece> =
+            pieces.into_iter().map(|(text, tokens)| Piece { text, tokens: tokens.len() }).collect();
+        Ok(written::words(&pieces, tokens, row.language))
     }
 
     /// Feeds `text` to the decoder. `None` for no text.

@@ -1,12 +1,17 @@
 //! Whisper as a transcriber: a checkpoint with everything that turns chunks of speech into text, and what it can be asked.
 
+use std::sync::Arc;
+
 use super::{language::LanguageChoice, row::Gates};
 use crate::{
     audio::mel::LogMel,
     device::Compute,
     error::{Error, Result},
     language::Language,
-    models::whisper::{Config, GenerationConfig, Tokenizer, Whisper, tokenizer::Task},
+    models::{
+        aligner::Aligner,
+        whisper::{Config, GenerationConfig, Tokenizer, Whisper, tokenizer::Task},
+    },
 };
 
 /// How speech is turned into text.
@@ -28,7 +33,7 @@ pub struct TranscribeOptions {
     pub hotwords: Option<String>,
     /// Whether the model writes times of segments.
     pub timestamps: bool,
-    /// Whether every word gets its time from cross-attention.
+    /// Whether the text is wanted as words with times.
     pub word_times: bool,
 }
 
@@ -72,6 +77,7 @@ pub struct Transcriber {
     generation: GenerationConfig,
     alignment_heads: Vec<(usize, usize)>,
     mel: LogMel,
+    heads: Vec<Arc<Aligner>>,
     compute: Compute,
 }
 
@@ -80,7 +86,13 @@ impl Transcriber {
     pub fn new(whisper: Whisper, tokenizer: Tokenizer, generation: GenerationConfig, compute: Compute) -> Self {
         let alignment_heads = generation.alignment_heads(&whisper.config);
         let mel = LogMel::new(whisper.config.num_mel_bins);
-        Self { whisper, tokenizer, generation, alignment_heads, mel, compute }
+        Self { whisper, tokenizer, generation, alignment_heads, mel, heads: Vec::new(), compute }
+    }
+
+    /// The same with aligner heads that were trained on this checkpoint's encoder: what they hear comes with the text.
+    #[must_use]
+    pub fn with_heads(self, heads: Vec<Arc<Aligner>>) -> Self {
+        Self { heads, ..self }
     }
 
     /// The network.
@@ -111,6 +123,11 @@ impl Transcriber {
     /// The features the encoder reads.
     pub fn mel(&self) -> &LogMel {
         &self.mel
+    }
+
+    /// The aligner heads that listen to its encoder.
+    pub fn heads(&self) -> &[Arc<Aligner>] {
+        &self.heads
     }
 
     /// Where it runs.

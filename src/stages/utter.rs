@@ -1,6 +1,10 @@
 //! From a decoded text to utterances: cut at the times that the model wrote, or with a time for every word.
 
-use super::row::Decoding;
+use super::{
+    align::{self, Emissions, Hearing},
+    order,
+    row::{Decoding, compression_ratio},
+};
 use crate::{
     audio::Chunk,
     error::Result,
@@ -49,6 +53,94 @@ fn utterance(
         temperature: decoding.temperature,
         words,
     }
+}
+
+/// Gives the words of an utterance the times at which an aligner heard them in its chunk. What comes back are warnings:
+/// where the text is not what is heard, and where something is said that no word stands for.
+pub fn set_times(utterance: &mut Utterance, emissions: &Emissions, hearing: &Hearing, chunk: &Chunk) -> Vec<String> {
+    align::align(&mut utterance.words, emissions, hearing, utterance.language);
+    move_to_file(&mut utterance.words, 0.0, chunk);
+    utterance.span = extent(&utterance.words).unwrap_or_else(|| speech(chunk));
+    doubts(&utterance.words, chunk)
+}
+
+/// The utterance of words that an aligner has placed in a chunk, and warnings as those of [`set_times`]. The words' times
+/// count from `origin` seconds before the chunk's start.
+pub fn placed(mut words: Vec<Word>, language: Language, origin: f64, chunk: &Chunk) -> (Utterance, Vec<String>) {
+    move_to_file(&mut words, origin, chunk);
+    let warnings = doubts(&words, chunk);
+    let text = words.iter().enumerate().fold(String::new(), |text, (place, word)| {
+        text + if place > 0 && word.spaced { " " } else { "" } + &word.text
+    });
+    let sum: f32 = words.iter().map(|word| word.score.max(LEAST_PROBABILITY).ln()).sum();
+    let utterance = Utterance {
+        span: extent(&words).unwrap_or_else(|| speech(chunk)),
+        language,
+        tokens: Vec::new(),
+        avg_logprob: sum / words.len().max(1) as f32,
+        no_speech_prob: 0.0,
+        compression_ratio: compression_ratio(&text),
+        temperature: 0.0,
+        text,
+        words,
+    };
+    (utterance, warnings)
+}
+
+/// A score of zero counts as this, since it has no logarithm.
+const LEAST_PROBABILITY: f32 = 1e-6;
+
+fn move_to_file(words: &mut [Word], origin: f64, chunk: &Chunk) {
+    let bounds = chunk.span();
+    let moved = |span: Span| span.shift(bounds.start - origin).clamp(&bounds);
+    for word in words {
+        word.span = word.span.map(moved);
+        word.characters.iter_mut().for_each(|character| character.span = character.span.map(moved));
+    }
+}
+
+/// Where the text is not what is heard, and where something is said that no word stands for.
+fn doubts(words: &[Word], chunk: &Chunk) -> Vec<String> {
+    let Some(Span { start, end }) = extent(words) else { return Vec::new() };
+    let mut warnings = Vec::new();
+    match align::mean_score(words) {
+        Some(score) if score >= align::LEAST_SCORE => {}
+        Some(score) => warnings.push(format!(
+            "{start:.2}-{end:.2} s: the text does not match what is heard (score {score:.2}); its word times are not reliable"
+        )),
+        None => warnings.push(format!("{start:.2}-{end:.2} s: the text could not be aligned; its word times are guesses")),
+    }
+    for span in unspoken_for(words, chunk) {
+        warnings.push(format!("{:.2}-{:.2} s: something is said here that the text may lack", span.start, span.end));
+    }
+    warnings
+}
+
+/// Spreads the words of an utterance over its chunk's speech.
+pub fn guess_times(utterance: &mut Utterance, chunk: &Chunk) {
+    let span = speech(chunk);
+    utterance.words.iter_mut().for_each(|word| word.span = None);
+    order::fill(&mut utterance.words, &span);
+    utterance.span = span;
+}
+
+/// Detected speech longer than this, in seconds, does not lie between the words of a complete text.
+const LONGEST_UNSPOKEN_FOR: f64 = 2.0;
+
+/// Where there is speech for long and no word.
+fn unspoken_for(words: &[Word], chunk: &Chunk) -> Vec<Span> {
+    let mut gaps = Vec::new();
+    let spans = || words.iter().filter_map(|word| word.span);
+    for speech in &chunk.speech {
+        let mut from = speech.start;
+        for span in spans().filter(|span| span.overlap(speech) > 0.0) {
+            gaps.push(Span::new(from, span.start));
+            from = from.max(span.end);
+        }
+        gaps.push(Span::new(from, speech.end));
+    }
+    gaps.retain(|gap| gap.duration() > LONGEST_UNSPOKEN_FOR);
+    gaps
 }
 
 /// A word longer than this, in seconds, covers speech that the text has left out.
@@ -117,8 +209,7 @@ mod tests {
             spaced: true,
             span: Some(Span::new(start, end)),
             score: 1.0,
-            speaker: None,
-            tokens: Vec::new(),
+            ..Word::default()
         };
         let words = [word(0.0, 0.4), word(0.4, 2.6), word(2.6, 4.4), word(4.4, 4.8), word(6.0, 8.0)];
         assert_eq!(stretched(&words), [Span::new(0.4, 4.4), Span::new(6.0, 8.0)]);

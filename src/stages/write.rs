@@ -9,13 +9,14 @@ use std::{
 };
 
 use super::{
+    align::Emissions,
     batch::{Batch, ChunkKey},
     language::Distribution,
     row::{Decoding, Row, Verdict, best_of},
     script::Script,
     stage::{Key, Stage},
     transcribe::Transcriber,
-    utter,
+    utter, written,
 };
 use crate::{
     audio::Chunk,
@@ -33,6 +34,8 @@ pub struct Job {
     pub chunk: Chunk,
     /// What its request asks for.
     pub script: Arc<Script>,
+    /// Languages whose words get their times from an aligner, later; those of all others get them here.
+    pub aligned: Arc<[Language]>,
     /// What to do.
     pub work: Work,
 }
@@ -81,6 +84,10 @@ pub struct Written {
     pub warnings: Vec<String>,
     /// Decodings beyond the first.
     pub fallbacks: usize,
+    /// Whether the words still want their times.
+    pub untimed: bool,
+    /// What an aligner head heard in the chunk, where the words want times and there is a head for them.
+    pub emissions: Option<Emissions>,
     /// Time spent on word times.
     pub align_time: Duration,
 }
@@ -231,12 +238,20 @@ impl Writer {
             return Ok(());
         }
         let started = Instant::now();
-        let words = self.batch()?.align(row, decoding)?;
+        written.untimed = active.job.aligned.contains(&row.language);
+        let words = if written.untimed {
+            let batch = self.batch()?;
+            written.emissions = batch.emissions(row)?;
+            batch.words(row, decoding)?.into_iter().map(|written| written.word).collect()
+        } else {
+            self.batch()?.align(row, decoding)?
+        };
         written.align_time = started.elapsed();
         for span in utter::stretched(&words) {
             let what = "words stretch over this time; something said here may be missing";
             written.warnings.push(format!("{:.2}-{:.2} s: {what}", span.start, span.end));
         }
+        let words = written::by_spaces(words, row.language);
         written.utterances = vec![utter::timed(decoding, row.language, chunk, words)];
         Ok(())
     }

@@ -22,6 +22,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The aligner heads that Palabra has trained itself, as safetensors: part of the program.
+pub const HEADS: [&[u8]; 1] = [include_bytes!("../../weights/aligner-en.safetensors")];
+
 pub use manifest::{Manifest, Model, Role, Source, Wheel};
 pub use record::{FileRecord, Record};
 

@@ -1,0 +1,158 @@
+//! The aligner as a stage: stretches of audio of many requests in, what is heard in each of them out.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::{
+    align::{Emissions, FRAMES_PER_SECOND, Hearing},
+    stage::{Key, Stage},
+};
+use crate::{
+    audio::{Audio, mel::LogMel},
+    device::Compute,
+    error::{Error, Result},
+    language::Language,
+    models::{
+        aligner::{Aligner, Heard},
+        whisper::{Encoder, MEL_FRAMES},
+    },
+};
+
+/// Stretches heard together on a GPU.
+const BATCH_ON_GPU: usize = 16;
+/// And on a CPU, where more would only cost memory.
+const BATCH_ON_CPU: usize = 2;
+
+/// Something to listen to.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// At most 30 s.
+    pub audio: Audio,
+    /// What is spoken in it.
+    pub language: Language,
+}
+
+/// A network that hears characters.
+#[derive(Debug)]
+pub enum Network {
+    /// Heads on the encoder that they were trained on.
+    Heads {
+        /// The encoder.
+        encoder: Encoder,
+        /// What it reads.
+        mel: LogMel,
+        /// One for every language, or several.
+        heads: Vec<Arc<Aligner>>,
+    },
+}
+
+impl Network {
+    fn emissions(&self, jobs: &[&Listen], compute: &Compute) -> Result<Vec<Emissions>> {
+        match self {
+            Network::Heads { encoder, mel, heads } => {
+                let bins = mel.n_mels();
+                let values: Vec<f32> = jobs.iter().flat_map(|job| mel.compute(job.audio.samples())).collect();
+                let mel = Tensor::from_vec(values, (jobs.len(), MEL_FRAMES, bins), &compute.device)?;
+                let mel = mel.to_dtype(compute.dtype)?;
+                let taps = taps(heads)?;
+                let (_, states) = encoder.forward_tapped(&mel, taps)?;
+                let one = |(index, job): (usize, &&Listen)| {
+                    let head = head(heads, job.language).ok_or_else(|| Error::Bug(format!("no head hears {}", job.language)))?;
+                    let of_job = |tensor: &Tensor| tensor.narrow(0, index, 1);
+                    let states = states.iter().map(of_job).collect::<candle_core::Result<Vec<_>>>()?;
+                    emissions(head, &of_job(&mel)?, &states, frames(&job.audio))
+                };
+                jobs.iter().enumerate().map(one).collect()
+            }
+        }
+    }
+}
+
+/// The head for a language.
+pub fn head(heads: &[Arc<Aligner>], language: Language) -> Option<&Arc<Aligner>> {
+    heads.iter().find(|head| head.config.languages.iter().any(|code| code == language.code()))
+}
+
+/// The blocks whose states the heads read; all of them read the same.
+pub(super) fn taps(heads: &[Arc<Aligner>]) -> Result<&[usize]> {
+    let first = heads.first().map(|head| head.config.taps.as_slice()).unwrap_or_default();
+    if heads.iter().any(|head| head.config.taps != first) {
+        return Err(Error::Bug("the aligner heads read different blocks of the encoder".into()));
+    }
+    Ok(first)
+}
+
+/// What is known of a head.
+pub fn hearing(head: &Aligner) -> Hearing<'_> {
+    Hearing {
+        labels: head.labels(),
+        offsets: (head.config.start_offset, head.config.end_offset),
+        reach: (head.config.before, head.config.after),
+    }
+}
+
+/// The frames of a stretch of audio.
+pub(super) fn frames(audio: &Audio) -> usize {
+    ((audio.duration() * FRAMES_PER_SECOND).ceil() as usize).clamp(1, MEL_FRAMES / 2)
+}
+
+/// What a head hears in the first `frames` of one stretch: mel `(1, 3000, bins)`, states `(1, 1500, d_model)` each.
+pub(super) fn emissions(head: &Aligner, mel: &Tensor, states: &[Tensor], frames: usize) -> Result<Emissions> {
+    let Heard { ctc, frame } = head.forward(mel, states, frames)?;
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    let (ctc, frame) = (values(&ctc)?, frame.as_ref().map(values).transpose()?);
+    Ok(Emissions::new(&ctc, frame.as_deref(), head.labels()))
+}
+
+/// The stage.
+pub struct Ears {
+    network: Network,
+    compute: Compute,
+    inside: Vec<(Key, Arc<Listen>)>,
+}
+
+impl Ears {
+    /// A stage around a network.
+    pub fn new(network: Network, compute: Compute) -> Self {
+        Self { network, compute, inside: Vec::new() }
+    }
+
+    fn at_once(&self) -> usize {
+        if self.compute.device.is_cpu() { BATCH_ON_CPU } else { BATCH_ON_GPU }
+    }
+}
+
+impl Stage for Ears {
+    type Job = Listen;
+    type Output = Emissions;
+    const NAME: &'static str = "aligner";
+
+    fn places(&self) -> usize {
+        self.at_once()
+    }
+
+    fn intake(&self) -> usize {
+        self.at_once()
+    }
+
+    fn admit(&mut self, jobs: Vec<(Key, Arc<Listen>)>) -> Result<()> {
+        self.inside.extend(jobs);
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Vec<(Key, Result<Emissions>)>> {
+        let jobs: Vec<&Listen> = self.inside.iter().map(|(_, job)| job.as_ref()).collect();
+        let heard = self.network.emissions(&jobs, &self.compute)?;
+        let keys = std::mem::take(&mut self.inside).into_iter().map(|(key, _)| key);
+        Ok(keys.zip(heard.into_iter().map(Ok)).collect())
+    }
+
+    fn dismiss(&mut self, key: Key) {
+        self.inside.retain(|(inside, _)| *inside != key);
+    }
+
+    fn clear(&mut self) {
+        self.inside.clear();
+    }
+}
