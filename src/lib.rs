@@ -18,6 +18,7 @@
 //! - [`ops`]: the operations that decide the speed, each with a readable definition and a fast path for the CPU
 //! - [`models`]: the networks, on tensors only
 //! - [`stages`]: voice detection, chunks, decoding, word times, clustering, diarization, as functions
+//! - [`spoken`]: what is said for a written word: numbers, prices, dates and abbreviations, for alignment
 //! - [`engine`]: models in memory, one request in five lines, many requests in shared batches
 //! - [`formats`]: transcripts as text
 //! - [`settings`]: flags, environment and file as one checked value
