@@ -8,6 +8,8 @@ mod speaker;
 mod support;
 #[path = "parity/vad.rs"]
 mod vad;
+#[path = "parity/wav2vec2.rs"]
+mod wav2vec2;
 #[path = "parity/weights.rs"]
 mod weights;
 #[path = "parity/whisper.rs"]
@@ -19,6 +21,7 @@ fn main() {
     trials.extend(weights::trials());
     trials.extend(vad::trials());
     trials.extend(speaker::trials());
+    trials.extend(wav2vec2::trials());
     trials.extend(whisper::trials());
     libtest_mimic::run(&arguments, trials).exit()
 }

@@ -5,4 +5,5 @@ pub mod labels;
 pub mod layers;
 pub mod silero;
 pub mod speaker;
+pub mod wav2vec2;
 pub mod whisper;

@@ -20,6 +20,7 @@ pub mod scale_shift_relu;
 mod simd;
 pub mod stretch_means;
 mod tiled;
+pub mod time_convolution;
 
 pub use attention::attention;
 pub use cache::{Slot, append, attention_cached, attention_weights_cached, cache_dtype};
@@ -31,6 +32,7 @@ pub use masked_taps::masked_taps;
 pub use plane_convolution::PlaneConvolution;
 pub use scale_shift_relu::scale_shift_relu;
 pub use stretch_means::stretch_means;
+pub use time_convolution::{Sliding, TimeConvolution};
 
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, WithDType};
 
