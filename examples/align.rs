@@ -31,7 +31,8 @@ fn main() -> anyhow::Result<()> {
     let (arguments, watch) = (Arguments::parse(), Watch::silent());
     let engine = Engine::new(Store::open(&StoreOptions::default())?, Compute::cpu(), EngineOptions::default());
     let pipeline = engine.pipeline("base", None, &watch)?;
-    let mut options = Options { align: if arguments.attention { Align::Dtw } else { Align::Ctc }, ..Options::default() };
+    let mut options =
+        Options { align: if arguments.attention { Align::Dtw } else { Align::Ctc }, ..Options::default() };
     options.transcribe.language = LanguageChoice::Fixed(arguments.language);
     for pair in arguments.files.chunks_exact(2) {
         let decoded = decode_file(&pair[0], &Limits::default(), &watch)?;

@@ -66,9 +66,12 @@ pub struct TranscribeArguments {
     #[arg(long, value_name = "PROBABILITY", default_value_t = 0.6, allow_hyphen_values = true, help_heading = "Text")]
     no_speech_threshold: f32,
 
-    /// Word times: the best way at hand, cross-attention (dtw), or none
+    /// Word times: the best way at hand, forced alignment (ctc), cross-attention (dtw), or none
     #[arg(long, default_value = "auto", help_heading = "Times")]
     align: AlignArgument,
+    /// JSON also tells the time of every character
+    #[arg(long, help_heading = "Times")]
+    chars: bool,
     /// Speech begins where its probability rises to this
     #[arg(long, value_name = "PROBABILITY", default_value_t = 0.5, allow_hyphen_values = true, help_heading = "Times")]
     vad_onset: f32,
@@ -173,6 +176,7 @@ impl TranscribeArguments {
                 AlignArgument::Dtw => Align::Dtw,
                 AlignArgument::Off => Align::Off,
             },
+            characters: self.chars,
             diarize: self.diarize.then_some(DiarizeOptions {
                 min_speakers: self.min_speakers,
                 max_speakers: self.max_speakers,

@@ -40,6 +40,8 @@ pub(super) struct Wish<'a> {
     pub(super) along: &'a [Arc<Aligner>],
     /// Whether the text is a translation, which nobody has spoken.
     pub(super) translated: bool,
+    /// Whether characters want times, too.
+    pub(super) characters: bool,
 }
 
 /// How the words of one recording get their times. The default is by the transcriber's cross-attention.
@@ -48,6 +50,7 @@ pub(super) struct Timing {
     heads: Vec<Arc<Aligner>>,
     /// What listens for the heads, where the transcriber does not.
     ear: Option<Arc<Ear>>,
+    characters: bool,
     /// Why cross-attention has to serve.
     pub(super) warning: Option<String>,
 }
@@ -60,7 +63,7 @@ impl Timing {
 
     /// What is known of the aligner for `language`.
     pub(super) fn hearing(&self, language: Language) -> Option<Hearing<'_>> {
-        ears::head(&self.heads, language).map(|head| ears::hearing(head))
+        ears::head(&self.heads, language).map(|head| ears::hearing(head, self.characters))
     }
 
     /// What listens to chunks in `language` that nobody has listened to.
@@ -94,7 +97,8 @@ impl Aligners {
             Align::Auto if wish.translated => return Ok(Timing::default()),
             Align::Ctc if wish.translated => {
                 return Err(Error::Request(
-                    "nobody has spoken the words of a translation, so they cannot be aligned; use --align dtw or off".into(),
+                    "nobody has spoken the words of a translation, so they cannot be aligned; use --align dtw or off"
+                        .into(),
                 ));
             }
             Align::Auto | Align::Ctc => {}
@@ -119,7 +123,7 @@ impl Aligners {
             )));
         }
         let ear = if wish.along.is_empty() { Some(self.encoder(heads.clone(), watch)?) } else { None };
-        Ok(Timing { heads, ear, warning: None })
+        Ok(Timing { heads, ear, characters: wish.characters, warning: None })
     }
 
     /// The encoder that the heads listen to, for transcribers that have another one.

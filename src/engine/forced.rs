@@ -139,12 +139,8 @@ pub(super) fn stretches(audio: &Audio, chunks: &[Chunk], around: Span) -> Vec<Ch
     if around.duration() <= LONGEST {
         return vec![chunk(around)];
     }
-    let inside: Vec<Chunk> = chunks
-        .iter()
-        .map(|part| part.span().clamp(&around))
-        .filter(|span| span.duration() > 0.0)
-        .map(chunk)
-        .collect();
+    let inside: Vec<Chunk> =
+        chunks.iter().map(|part| part.span().clamp(&around)).filter(|span| span.duration() > 0.0).map(chunk).collect();
     if !inside.is_empty() {
         return inside;
     }

@@ -11,7 +11,9 @@ use super::{
     aligners::Timing,
     batcher::Batcher,
     forced::{self, Passage},
-    metrics::Metrics, recording::Recording};
+    metrics::Metrics,
+    recording::Recording,
+};
 use crate::{
     audio::{Audio, Chunk},
     error::{Error, Result},
@@ -372,7 +374,9 @@ mod tests {
     #[test]
     fn pieces_outside_of_the_recording_are_refused_and_long_ones_are_cut() {
         let audio = Audio::new(vec![0.0; 16_000 * 70]);
-        assert!(matches!(around(&audio, 3, &Span::new(70.0, 71.0)), Err(Error::Request(text)) if text.contains("segment 3")));
+        assert!(
+            matches!(around(&audio, 3, &Span::new(70.0, 71.0)), Err(Error::Request(text)) if text.contains("segment 3"))
+        );
         let span = around(&audio, 0, &Span::new(10.0, 20.0)).unwrap();
         assert!((span.start - 9.8).abs() < 1e-9 && (span.end - 20.2).abs() < 1e-9);
         let speech = vec![Span::new(0.0, 9.9), Span::new(11.0, 12.0)];

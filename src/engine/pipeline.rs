@@ -59,6 +59,8 @@ pub struct Options {
     pub transcribe: TranscribeOptions,
     /// Word times.
     pub align: Align,
+    /// Whether characters get times too, where an aligner hears them.
+    pub characters: bool,
     /// Speakers, when wanted.
     pub diarize: Option<DiarizeOptions>,
     /// Whether a text without its speakers is better than none: what keeps speakers from being told apart then is a
@@ -191,11 +193,10 @@ impl Pipeline {
             let mut teller =
                 Teller { listening, turns: None, waiting: Vec::new(), told: Vec::new(), options, listener };
             let recording = Recording::new(&self.transcriber, &self.writer, script, &chunks, watch);
-            let said =
-                clock.time("transcribe", || {
-                    let plan = |language| self.timing(options, language, watch);
-                    recording.write(&self.metrics, plan, &mut |utterances| teller.hear(utterances))
-                });
+            let said = clock.time("transcribe", || {
+                let plan = |language| self.timing(options, language, watch);
+                recording.write(&self.metrics, plan, &mut |utterances| teller.hear(utterances))
+            });
             // What is still listening would keep this scope open.
             stopped.store(said.is_err(), Ordering::Relaxed);
             Ok::<_, Error>((said?, teller.finish()?))
@@ -227,7 +228,7 @@ impl Pipeline {
     fn timing(&self, options: &Options, language: Language, watch: &Watch) -> Result<Timing> {
         let (align, along) = (options.align, self.transcriber.heads());
         let translated = options.transcribe.task == Task::Translate;
-        self.aligners.plan(&Wish { align, language, along, translated }, watch)
+        self.aligners.plan(&Wish { align, language, along, translated, characters: options.characters }, watch)
     }
 
     /// Who speaks when, and how long it took to know.
@@ -269,7 +270,8 @@ impl Pipeline {
         let chunks = clock.time("vad", || self.chunks(&decoded, options, watch))?;
         let script = Script::new(&self.transcriber, &options.wanted())?;
         let plan = |language| {
-            let wish = Wish { align: options.align, language, along: &[], translated: false };
+            let Options { align, characters, .. } = *options;
+            let wish = Wish { align, language, along: &[], translated: false, characters };
             self.aligners.plan(&wish, watch)
         };
         let aligner = given::Aligner {

@@ -1,9 +1,6 @@
 //! Gives the words of a recording their times, chunk by chunk, while the next ones are being written.
 
-use std::{
-    collections::BTreeMap,
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use super::{aligners::Timing, batcher::Session};
 use crate::{
@@ -90,4 +87,3 @@ impl<'a> Timekeeper<'a> {
         self.ready.push((chunk, written));
     }
 }
-

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     span::Span,
-    transcript::{Segment, Speaker, Timings, Transcript, Turn, Word},
+    transcript::{Character, Segment, Source, Speaker, Timings, Transcript, Turn, Word},
 };
 
 pub(super) fn render(transcript: &Transcript) -> String {
@@ -56,6 +56,9 @@ struct SegmentEntry<'a> {
     temperature: f64,
     language: &'static str,
     words: Vec<WordEntry<'a>>,
+    /// Where the times of characters were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chars: Vec<CharacterEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<Speaker>,
 }
@@ -72,6 +75,7 @@ impl<'a> SegmentEntry<'a> {
             temperature: rounded(segment.temperature.into()),
             language: segment.language.code(),
             words: segment.words.iter().map(WordEntry::new).collect(),
+            chars: segment.words.iter().flat_map(|word| &word.characters).map(CharacterEntry::new).collect(),
             speaker: segment.speaker,
         }
     }
@@ -87,6 +91,8 @@ struct WordEntry<'a> {
     end: Option<f64>,
     score: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<Speaker>,
 }
 
@@ -97,7 +103,31 @@ impl<'a> WordEntry<'a> {
             start: word.span.map(|span| rounded(span.start)),
             end: word.span.map(|span| rounded(span.end)),
             score: rounded(word.score.into()),
+            source: word.span.map(|_| word.source),
             speaker: word.speaker,
+        }
+    }
+}
+
+/// A character of a word; punctuation has no times.
+#[derive(Debug, Serialize)]
+struct CharacterEntry {
+    char: char,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+}
+
+impl CharacterEntry {
+    fn new(character: &Character) -> Self {
+        Self {
+            char: character.text,
+            start: character.span.map(|span| rounded(span.start)),
+            end: character.span.map(|span| rounded(span.end)),
+            score: character.span.map(|_| rounded(character.score.into())),
         }
     }
 }
@@ -151,7 +181,7 @@ mod tests {
         transcript.warnings = vec!["One.".into()];
         transcript.timings = Timings(vec![("load", 0.12345), ("total", 1.0)]);
         let words = json!([
-            {"word": "Hello", "start": 0.5, "end": 0.9, "score": 0.9, "speaker": "SPEAKER_00"},
+            {"word": "Hello", "start": 0.5, "end": 0.9, "score": 0.9, "source": "aligned", "speaker": "SPEAKER_00"},
             {"word": "there.", "score": 0.9, "speaker": "SPEAKER_00"},
         ]);
         let expected = json!({
@@ -172,6 +202,18 @@ mod tests {
         // The order of the keys too.
         assert_eq!(output, serde_json::to_string_pretty(&expected)? + "\n");
         Ok(())
+    }
+
+    #[test]
+    fn characters_come_where_they_were_aligned() {
+        let mut transcript = conversation();
+        transcript.segments[0].words[0].characters = vec![
+            Character { text: 'a', span: Some(Span::new(0.0, 0.5)), score: 0.75 },
+            Character { text: '.', span: None, score: 0.0 },
+        ];
+        let value: Value = serde_json::from_str(&render(&transcript)).unwrap();
+        let expected = json!([{"char": "a", "start": 0.0, "end": 0.5, "score": 0.75}, {"char": "."}]);
+        assert_eq!(value["segments"][0]["chars"], expected);
     }
 
     #[test]

@@ -130,7 +130,7 @@ mod samples {
     use crate::{
         language::Language,
         span::Span,
-        transcript::{Segment, Speaker, Timings, Transcript, Turn, Word},
+        transcript::{Segment, Source, Speaker, Timings, Transcript, Turn, Word},
     };
 
     /// A word of `text` from `start` to `end`.
@@ -140,6 +140,7 @@ mod samples {
             spaced: true,
             span: Some(Span::new(start, end)),
             score: 0.9,
+            source: Source::Aligned,
             ..Word::default()
         }
     }

@@ -26,7 +26,7 @@ use crate::{
     formats::{self, Format},
     span::Span,
     stages::language::LanguageChoice,
-    transcript::{Segment, Transcript, Word},
+    transcript::{Segment, Source, Transcript, Word},
 };
 
 /// The file's field.
@@ -54,7 +54,8 @@ struct AlignmentForm {
     /// In the place of `file`: where the recording lies, on a host that the operator allows.
     #[schema(nullable = false, example = "https://media.example.com/talk.mp3")]
     url: Option<String>,
-    /// The Whisper model whose attention places the words; the service's own where it is absent or named whisper-1.
+    /// The Whisper model that tells the language, and whose attention places the words where there is no aligner for it; the
+    /// service's own where it is absent or named whisper-1.
     #[schema(nullable = false, example = "base")]
     model: Option<String>,
     /// The language of the text, as a code or an English name; detected where it is absent.
@@ -209,9 +210,9 @@ async fn align(app: Data<App>, request: HttpRequest, body: Payload) -> Result<Ht
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "task": "align", "language": "english", "duration": 11.0, "text": "And so, my fellow Americans,",
-    "words": [{"word": "And", "start": 0.33, "end": 0.54, "score": 0.98}],
+    "words": [{"word": "And", "start": 0.33, "end": 0.54, "score": 0.98, "source": "aligned"}],
     "segments": [{"id": 0, "start": 0.33, "end": 2.2, "text": "And so, my fellow Americans,",
-        "words": [{"word": "And", "start": 0.33, "end": 0.54, "score": 0.98}]}],
+        "words": [{"word": "And", "start": 0.33, "end": 0.54, "score": 0.98, "source": "aligned"}]}],
     "warnings": [], "usage": {"type": "duration", "seconds": 11}
 }))]
 struct Alignment {
@@ -253,12 +254,16 @@ struct AlignedSegment {
 struct AlignedWord {
     /// As it was sent, with its punctuation.
     word: String,
-    /// Where it starts, in seconds; `null` where it could not be placed.
+    /// Where it starts, in seconds; `null` where Whisper's attention could not place it.
     start: Option<f64>,
-    /// Where it ends, in seconds; `null` where it could not be placed.
+    /// Where it ends, in seconds; `null` where Whisper's attention could not place it.
     end: Option<f64>,
     /// How well it fits, from 0 to 1.
     score: f64,
+    /// How it got its time: `aligned` and `wildcard` by an aligner, `attention` by Whisper, `interpolated` between its
+    /// neighbours.
+    #[schema(value_type = String, pattern = "^(aligned|wildcard|attention|interpolated)$")]
+    source: Source,
 }
 
 impl Alignment {
@@ -296,6 +301,7 @@ impl AlignedWord {
             start: word.span.map(|span| seconds(span.start)),
             end: word.span.map(|span| seconds(span.end)),
             score: seconds(word.score.into()),
+            source: word.source,
         }
     }
 }

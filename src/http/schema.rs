@@ -78,6 +78,9 @@ pub struct Segment {
     text: String,
     /// Empty without word times.
     words: Vec<Word>,
+    /// With `return_char_alignments`.
+    #[schema(nullable = false)]
+    chars: Option<Vec<Character>>,
     /// With diarization.
     #[schema(nullable = false)]
     speaker: Option<String>,
@@ -105,8 +108,26 @@ pub struct Word {
     /// Mean probability of its pieces, 0 to 1.
     #[schema(required)]
     score: Option<f64>,
+    /// How it got its time: `aligned` and `wildcard` by an aligner, `attention` by Whisper, `interpolated` between its
+    /// neighbours.
+    #[schema(nullable = false, pattern = "^(aligned|wildcard|attention|interpolated)$")]
+    source: Option<String>,
     #[schema(nullable = false)]
     speaker: Option<String>,
+}
+
+/// A character of a word; punctuation has no times.
+#[derive(ToSchema)]
+#[schema(example = json!({"char": "H", "start": 0.5, "end": 0.56, "score": 0.97}))]
+#[expect(dead_code, reason = "describes")]
+pub struct Character {
+    char: String,
+    #[schema(nullable = false)]
+    start: Option<f64>,
+    #[schema(nullable = false)]
+    end: Option<f64>,
+    #[schema(nullable = false)]
+    score: Option<f64>,
 }
 
 /// Who speaks when.

@@ -67,6 +67,9 @@ struct TranscribeForm {
     /// Whether words get times; both must be true.
     #[schema(nullable = false, default = true)]
     word_level_timestamps: Option<bool>,
+    /// Whether characters get times too, as `chars` of each segment.
+    #[schema(nullable = false, default = false)]
+    return_char_alignments: Option<bool>,
     /// Whether speakers are told apart.
     #[schema(nullable = false, default = false)]
     diarize_audio: Option<bool>,
@@ -105,6 +108,7 @@ impl Ask {
         let batch_size = batch_size.and_then(|size| size.try_into().ok()).unwrap_or(16);
         let align = fields.boolean("align_audio").unwrap_or(true);
         let word_times = fields.boolean("word_level_timestamps").unwrap_or(true) && align;
+        let characters = fields.boolean("return_char_alignments").unwrap_or(false);
         let diarize = fields.boolean("diarize_audio").unwrap_or(false);
         let hub_token = fields.parse("hf_token", |text| text.trim().parse::<Secret>());
         let mut speakers = |name| fields.integer(name, 1..=1000).and_then(|count| count.try_into().ok());
@@ -121,6 +125,7 @@ impl Ask {
         options.transcribe.batch_size = batch_size;
         options.transcribe.language = language.map_or(LanguageChoice::Detect, LanguageChoice::Fixed);
         options.align = if word_times { Align::Auto } else { Align::Off };
+        options.characters = characters;
         options.diarize = diarize.then_some(speakers);
         let model = app.model(model_name.as_deref()).map_err(|failure| failure.about("model_name"))?;
         let language_requested = form.text("language").map(str::to_owned);

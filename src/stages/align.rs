@@ -10,7 +10,10 @@
 
 use std::ops::Range;
 
-use super::{order, sounds::Line};
+use super::{
+    order,
+    sounds::{self, Line},
+};
 use crate::{
     language::Language,
     models::labels::Labels,
@@ -90,6 +93,8 @@ pub struct Hearing<'a> {
     pub offsets: (f64, f64),
     /// How far the second pass may move the start of a word to the left, and its end to the right, in seconds.
     pub reach: (f64, f64),
+    /// Whether characters are wanted, too.
+    pub characters: bool,
 }
 
 impl Hearing<'_> {
@@ -136,7 +141,9 @@ pub fn align(words: &mut [Word], emissions: &Emissions, hearing: &Hearing, langu
             word.span = Some(Span::new(span.start + hearing.offsets.0, span.end + hearing.offsets.1));
             word.source = if known { Source::Aligned } else { Source::Wildcard };
             word.score = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
-            word.characters = super::sounds::characters(word, form, sounds, &spans, &scores[range.clone()]);
+            if hearing.characters {
+                word.characters = sounds::characters(word, form, sounds, &spans, &scores[range.clone()]);
+            }
         }
     }
     order::fill(words, &Span::new(0.0, emissions.frames() as f64 / FRAMES_PER_SECOND));
@@ -239,4 +246,123 @@ fn second_pass(line: &Line, places: &Places, emission: &Emission, hearing: &Hear
         finer[sound] = Some(frames);
     }
     Some(finer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LETTERS: &str = "_|abcdefghijklmnopqrstuvwxyz'";
+
+    fn labels(delimiter: bool) -> Labels {
+        let characters = LETTERS.chars().enumerate().map(|(label, letter)| (letter, label as u32));
+        Labels::new(characters, 0, delimiter.then_some(1), LETTERS.len())
+    }
+
+    /// Log-probabilities of frames of which each hears one label with certainty.
+    fn frames(heard: &str) -> Vec<f32> {
+        let row = |label: char| LETTERS.chars().map(move |other| if other == label { -0.05f32 } else { -8.0 });
+        heard.chars().flat_map(row).collect()
+    }
+
+    fn hearing(labels: &Labels) -> Hearing<'_> {
+        Hearing { labels, offsets: (0.0, 0.0), reach: (0.06, 0.1), characters: true }
+    }
+
+    fn aligned(text: &str, ctc: &str, frame: Option<&str>, language: &str) -> Vec<Word> {
+        let labels = labels(!ctc.contains('*'));
+        let ctc = ctc.replace('*', "_");
+        let frame = frame.map(frames);
+        let emissions = Emissions::new(&frames(&ctc), frame.as_deref(), &labels);
+        let word = |text: &str| Word { text: text.into(), spaced: true, ..Word::default() };
+        let mut words: Vec<Word> = text.split(' ').map(word).collect();
+        align(&mut words, &emissions, &hearing(&labels), language.parse().unwrap());
+        words
+    }
+
+    fn in_frames(words: &[Word]) -> Vec<(usize, usize)> {
+        let frame = |seconds: f64| (seconds * FRAMES_PER_SECOND).round() as usize;
+        words.iter().filter_map(|word| word.span).map(|span| (frame(span.start), frame(span.end))).collect()
+    }
+
+    #[test]
+    fn a_word_ends_where_its_last_character_ends() {
+        let words = aligned("Ab, cc!", "__a_b_________|c_c__", None, "en");
+        assert_eq!(in_frames(&words), [(2, 5), (15, 18)]);
+        assert!(words.iter().all(|word| word.source == Source::Aligned && word.score > 0.9));
+        let times: Vec<_> = words[0].characters.iter().map(|c| (c.text, c.span.map(|span| span.start))).collect();
+        assert_eq!(times, [('A', Some(0.04)), ('b', Some(0.08)), (',', None)]);
+    }
+
+    #[test]
+    fn the_second_pass_moves_edges_within_its_reach() {
+        let (ctc, frame) = ("____a_b______c_d____", "|||aaabbb|||cccddd||");
+        assert_eq!(in_frames(&aligned("ab cd", ctc, Some(frame), "en")), [(3, 9), (12, 18)]);
+        // What lies out of reach is somebody else's.
+        let far = "aaaaaaaaabbb||cd||||";
+        assert_eq!(in_frames(&aligned("ab cd", ctc, Some(far), "en"))[0].0, 1);
+    }
+
+    #[test]
+    fn characters_without_a_label_are_heard_as_anything() {
+        let words = aligned("ab жж cd", "_a_b_|_x_y_|c_d_", None, "en");
+        assert_eq!(
+            words.iter().map(|word| word.source).collect::<Vec<_>>(),
+            [Source::Aligned, Source::Wildcard, Source::Aligned]
+        );
+        let spans = in_frames(&words);
+        assert!(spans[1].0 >= 6 && spans[1].1 <= 11, "{spans:?}");
+    }
+
+    #[test]
+    fn what_is_not_said_lies_between_its_neighbours() {
+        let words = aligned("ab — cd", "_a_b__|__c_d_", None, "en");
+        assert_eq!(words[1].source, Source::Interpolated);
+        let spans: Vec<Span> = words.iter().filter_map(|word| word.span).collect();
+        assert!(spans[0].end <= spans[1].start && spans[1].start < spans[1].end && spans[1].end <= spans[2].start);
+        assert!(mean_score(&words).is_some_and(|score| score > 0.9));
+        let symbols = aligned("— …", "_a_b__", None, "en");
+        assert_eq!((symbols.len(), in_frames(&symbols).len(), mean_score(&symbols)), (2, 2, None));
+    }
+
+    #[test]
+    fn a_text_with_more_characters_than_frames_is_spread_over_them() {
+        for (text, heard) in [("abcdefgh", "ab"), ("a bc", "a"), ("aaa", "a_a_")] {
+            let words = aligned(text, heard, Some(heard), "en");
+            assert_eq!(mean_score(&words), None, "{text}");
+            let spans: Vec<Span> = words.iter().filter_map(|word| word.span).collect();
+            assert_eq!(spans.len(), words.len());
+            assert!(spans.iter().all(|span| span.start < span.end && span.end <= heard.len() as f64 / 50.0 + 1e-9));
+        }
+    }
+
+    #[test]
+    fn a_vocabulary_without_a_border_is_aligned_without_one() {
+        assert_eq!(in_frames(&aligned("ab cd", "_a_b*c_d_", None, "en")), [(1, 4), (5, 8)]);
+    }
+
+    #[test]
+    fn a_word_is_not_stretched_over_what_it_does_not_say() {
+        let heard = format!("_a_b_c{}d__", "_x_y_z".repeat(20));
+        let words = aligned("abcd", &heard, None, "en");
+        assert_eq!(in_frames(&words), [(1, 6)]);
+    }
+
+    #[test]
+    fn joined_emissions_are_one() {
+        let labels = labels(true);
+        let mut first = Emissions::new(&frames("_a_b_"), None, &labels);
+        first.append(&Emissions::new(&frames("|cd_"), None, &labels));
+        assert_eq!(first, Emissions::new(&frames("_a_b_|cd_"), None, &labels));
+    }
+
+    #[test]
+    fn numbers_that_are_no_numbers_do_no_harm() {
+        let labels = labels(true);
+        let broken = vec![f32::NAN; LETTERS.len() * 20];
+        let emissions = Emissions::new(&broken, Some(&broken), &labels);
+        let mut words = vec![Word { text: "ab".into(), spaced: true, ..Word::default() }];
+        align(&mut words, &emissions, &hearing(&labels), Language::ENGLISH);
+        assert!(words[0].span.is_some_and(|span| span.start < span.end && span.end <= 0.4));
+    }
 }

@@ -2,7 +2,10 @@
 
 use super::{order, written::Written};
 use crate::{
-    audio::Chunk, models::whisper::POSITIONS_PER_SECOND, span::Span, transcript::{Source, Word},
+    audio::Chunk,
+    models::whisper::POSITIONS_PER_SECOND,
+    span::Span,
+    transcript::{Source, Word},
 };
 
 /// Width of the median filter over time, in positions.

@@ -58,7 +58,8 @@ impl Network {
                 let taps = taps(heads)?;
                 let (_, states) = encoder.forward_tapped(&mel, taps)?;
                 let one = |(index, job): (usize, &&Listen)| {
-                    let head = head(heads, job.language).ok_or_else(|| Error::Bug(format!("no head hears {}", job.language)))?;
+                    let head = head(heads, job.language)
+                        .ok_or_else(|| Error::Bug(format!("no head hears {}", job.language)))?;
                     let of_job = |tensor: &Tensor| tensor.narrow(0, index, 1);
                     let states = states.iter().map(of_job).collect::<candle_core::Result<Vec<_>>>()?;
                     emissions(head, &of_job(&mel)?, &states, frames(&job.audio))
@@ -84,11 +85,12 @@ pub(super) fn taps(heads: &[Arc<Aligner>]) -> Result<&[usize]> {
 }
 
 /// What is known of a head.
-pub fn hearing(head: &Aligner) -> Hearing<'_> {
+pub fn hearing(head: &Aligner, characters: bool) -> Hearing<'_> {
     Hearing {
         labels: head.labels(),
         offsets: (head.config.start_offset, head.config.end_offset),
         reach: (head.config.before, head.config.after),
+        characters,
     }
 }
 

@@ -73,7 +73,8 @@ pub(super) fn characters(
     }
     let mut heard = sounds.iter().zip(spans).zip(scores).filter(|((sound, _), _)| sound.character.is_some()).peekable();
     let found = word.text.chars().map(|text| {
-        let same = |character: Option<char>| character.is_some_and(|heard| text.to_lowercase().any(|lower| lower == heard));
+        let same =
+            |character: Option<char>| character.is_some_and(|heard| text.to_lowercase().any(|lower| lower == heard));
         match heard.next_if(|((sound, _), _)| same(sound.character)) {
             Some(((_, span), score)) => Character { text, span: *span, score: *score },
             None => Character { text, span: None, score: 0.0 },

@@ -69,9 +69,10 @@ pub fn set_times(utterance: &mut Utterance, emissions: &Emissions, hearing: &Hea
 pub fn placed(mut words: Vec<Word>, language: Language, origin: f64, chunk: &Chunk) -> (Utterance, Vec<String>) {
     move_to_file(&mut words, origin, chunk);
     let warnings = doubts(&words, chunk);
-    let text = words.iter().enumerate().fold(String::new(), |text, (place, word)| {
-        text + if place > 0 && word.spaced { " " } else { "" } + &word.text
-    });
+    let text = words
+        .iter()
+        .enumerate()
+        .fold(String::new(), |text, (place, word)| text + if place > 0 && word.spaced { " " } else { "" } + &word.text);
     let sum: f32 = words.iter().map(|word| word.score.max(LEAST_PROBABILITY).ln()).sum();
     let utterance = Utterance {
         span: extent(&words).unwrap_or_else(|| speech(chunk)),

@@ -102,7 +102,8 @@ mod tests {
         let words = words(&pieces, &tokens, Language::ENGLISH);
         let texts: Vec<_> = words.iter().map(|written| written.word.text.as_str()).collect();
         assert_eq!(texts, ["Well,", "\"go."]);
-        let ids: Vec<Vec<u32>> = words.iter().map(|written| written.word.tokens.iter().map(|t| t.id).collect()).collect();
+        let ids: Vec<Vec<u32>> =
+            words.iter().map(|written| written.word.tokens.iter().map(|t| t.id).collect()).collect();
         assert_eq!(ids, [vec![1, 2], vec![3, 4, 5]]);
         assert!(words.iter().all(|written| written.word.spaced && (written.word.score - 0.905).abs() < 1e-3));
         assert_eq!((words[0].tokens.clone(), words[1].tokens.clone()), (0..1, 3..4));

@@ -176,7 +176,7 @@ mod tests {
             span: Some(Span::new(start, start + 0.5)),
             score: 0.9,
             speaker: Some(Speaker(0)),
-            tokens: Vec::new(),
+            ..Word::default()
         };
         let segment = |text: &str, start: f64, words| Segment {
             span: Span::new(start, start + 1.0),

@@ -32,7 +32,7 @@ fn segment(said: &[(&str, f64, f64)], speaker: u16) -> Segment {
         span: Some(Span::new(start, end)),
         score: 0.9,
         speaker,
-        tokens: Vec::new(),
+        ..Word::default()
     };
     let texts: Vec<&str> = said.iter().map(|(text, ..)| *text).collect();
     Segment {
