@@ -1,0 +1,39 @@
+"""The head as one safetensors file that says in its metadata what it reads and what its labels mean."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from alignment import AFTER, BEFORE
+from model import LABELS, TAPS, Head
+
+
+def save(head: Head, path: Path, dtype: torch.dtype = torch.float16):
+    """Writes the weights and, as JSON under "palabra", what a reader has to know."""
+    about = {
+        "encoder": "whisper-base",
+        "taps": TAPS,
+        "labels": LABELS,
+        "languages": ["en"],
+        "start_offset": 0,
+        "end_offset": 0,
+        "before": BEFORE,
+        "after": AFTER,
+    }
+    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in head.state_dict().items()}
+    save_file(tensors, path, metadata={"palabra": json.dumps(about)})
+
+
+def load(path: Path) -> Head:
+    """The head of such a file; its widths are those of its tensors."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+    blocks = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
+    width, states = tensors["project.weight"].shape
+    kernel = tensors["blocks.0.depthwise.weight"].shape[2]
+    head = Head(width, tensors["mel.0.weight"].shape[0], len(blocks), kernel, states)
+    head.load_state_dict(tensors)
+    return head.eval()
