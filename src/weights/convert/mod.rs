@@ -11,11 +11,9 @@ mod tokenizer;
 mod whisper;
 mod whisper_settings;
 
-use std::{io::ErrorKind, path::Path};
+use std::path::Path;
 
-use serde_json::Value;
-
-use super::{failure::file_error, manifest::Converter};
+use super::{failure::file_error, kind::Kind, manifest::Converter};
 use crate::error::{Error, Result};
 
 /// The output projection, which Whisper ties to the token embeddings; some checkpoints store it twice.
@@ -60,7 +58,44 @@ pub(super) fn whisper_checkpoint(source: &Path, destination: &Path) -> Result<()
     if is_ctranslate2(source) {
         return whisper::convert(source, destination);
     }
-    check_is_whisper(source)?;
+    Kind::Whisper.check(source)?;
+    if !place_weights(source, destination, |name| name != TIED_PROJECTION)? {
+        return Err(Error::Weights(format!(
+            "`{}` holds no model.safetensors, pytorch_model.bin or CTranslate2 model.bin; name a folder that does",
+            source.display()
+        )));
+    }
+    place_named(source, destination, &["config.json"])?;
+    place_named(source, destination, Kind::Whisper.optional())?;
+    tokenizer::provide(source, destination)
+}
+
+/// Turns a wav2vec2, HuBERT or WavLM checkpoint in `source` (safetensors in one file or in shards, PyTorch) into a model
+/// folder at `destination`, which exists and is empty. `source` is left as it is.
+///
+/// # Errors
+/// As [`convert`]; [`Error::Weights`] when there are no weights, no configuration, no vocabulary, or it is something else.
+pub(super) fn ctc_checkpoint(source: &Path, destination: &Path) -> Result<()> {
+    Kind::Ctc.check(source)?;
+    if !source.join("vocab.json").is_file() {
+        return Err(Error::Weights(format!(
+            "`{}` has no vocab.json, so it is not known which characters the model scores; name a checkpoint that was fine-tuned to transcribe",
+            source.display()
+        )));
+    }
+    if !place_weights(source, destination, |_| true)? {
+        return Err(Error::Weights(format!(
+            "`{}` holds no model.safetensors or pytorch_model.bin; name a folder that does",
+            source.display()
+        )));
+    }
+    place_named(source, destination, Kind::Ctc.required())?;
+    place_named(source, destination, Kind::Ctc.optional())
+}
+
+/// Brings the weights of a checkpoint of the hub's layout to `model.safetensors` in `destination`; false when there are none.
+/// `keep` chooses a pickled checkpoint's tensors by name.
+fn place_weights(source: &Path, destination: &Path, keep: impl Fn(&str) -> bool) -> Result<bool> {
     let finished = destination.join("model.safetensors");
     let single = source.join("model.safetensors");
     let index = source.join(shards::INDEX);
@@ -70,58 +105,26 @@ pub(super) fn whisper_checkpoint(source: &Path, destination: &Path) -> Result<()
     } else if index.is_file() {
         shards::join(&index, &finished)?;
     } else if pickled.is_file() {
-        pytorch::convert(&pickled, &finished, None, |name| name != TIED_PROJECTION)?;
+        pytorch::convert(&pickled, &finished, None, keep)?;
     } else {
-        return Err(Error::Weights(format!(
-            "`{}` holds no model.safetensors, pytorch_model.bin or CTranslate2 model.bin; name a folder that does",
-            source.display()
-        )));
+        return Ok(false);
     }
-    for name in ["config.json", "generation_config.json", "preprocessor_config.json"] {
+    Ok(true)
+}
+
+/// Puts those of the named files that are there into another folder.
+fn place_named(source: &Path, destination: &Path, names: &[&str]) -> Result<()> {
+    for name in names {
         if source.join(name).is_file() {
             place_file(&source.join(name), &destination.join(name))?;
         }
     }
-    tokenizer::provide(source, destination)
-}
-
-/// Whether the folder is a model that can be loaded as it is.
-pub(super) fn is_finished_whisper(folder: &Path) -> bool {
-    ["model.safetensors", "config.json", "tokenizer.json"].iter().all(|name| folder.join(name).is_file())
+    Ok(())
 }
 
 /// Whether the folder holds a model that CTranslate2 wrote, and nothing that would need no conversion.
 pub(super) fn is_ctranslate2(folder: &Path) -> bool {
     folder.join("model.bin").is_file() && !folder.join("model.safetensors").is_file()
-}
-
-/// Checks that `config.json` in the folder is one of a Whisper model.
-///
-/// # Errors
-/// [`Error::Weights`] when it is missing, not JSON, or of another kind of model.
-pub(super) fn check_is_whisper(folder: &Path) -> Result<()> {
-    let path = folder.join("config.json");
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::Weights(format!(
-                "`{}` has no config.json, so it is not a Whisper checkpoint; name a folder or repository that holds one",
-                folder.display()
-            )));
-        }
-        Err(error) => return Err(file_error("read", &path, &error)),
-    };
-    let config: Value = serde_json::from_slice(&text).map_err(|error| {
-        Error::Weights(format!("`{}` is not JSON ({error}); fetch the model again", path.display()))
-    })?;
-    match config.get("model_type").and_then(Value::as_str) {
-        Some("whisper") => Ok(()),
-        other => Err(Error::Weights(format!(
-            "`{}` describes a model of type `{}`, not Whisper; name a Whisper checkpoint",
-            path.display(),
-            other.unwrap_or("unknown")
-        ))),
-    }
 }
 
 /// Puts a file into another place. Weights are not stored twice where the file system can link; small files are copied,
