@@ -37,7 +37,7 @@ impl<'a> Amount<'a> {
         let (lead, currency, rest) = leads(text, speech)?;
         let (number, rest) = if rest.starts_with('.') {
             let (digits, rest) = super::number::digits(&rest[1..])?;
-            (Number { whole: String::new(), fraction: Some(digits.to_owned()), grouped: false }, rest)
+            (Number { fraction: Some(digits.to_owned()), ..Number::plain("") }, rest)
         } else {
             Number::parse(rest, speech)?
         };
@@ -193,16 +193,37 @@ impl<'a> Amount<'a> {
     fn price(&self, currency: &Currency) -> String {
         let hundredths = self.number.fraction.as_deref().filter(|digits| digits.len() == 2 && self.scale.is_none());
         let Some(hundredths) = hundredths else { return self.with_noun(&currency.unit) };
-        let part = |digits: &str, noun: &Noun| {
-            let number = Number { whole: digits.to_owned(), fraction: None, grouped: true };
-            let count = number.value().filter(|value| *value > 0)?;
-            let said = (self.speech.cardinal)(count, noun.agreement);
-            Some(format!("{said} {}", noun.forms[(self.speech.form)(&number)]))
-        };
-        let (unit, cents) = (part(&self.number.whole, &currency.unit), part(hundredths, &currency.hundredth));
-        match (unit, cents) {
-            (None, None) => format!("{} {}", self.speech.cardinal(0), currency.unit.forms[2]),
-            (unit, cents) => unit.into_iter().chain(cents).collect::<Vec<_>>().join(" "),
+        let (unit, cents) = price_parts(&self.number, hundredths, currency, self.speech);
+        match unit {
+            Some(unit) if cents.is_empty() => unit,
+            Some(unit) => format!("{unit} {} {cents}", self.speech.price_joint),
+            None => cents,
+        }
+    }
+}
+
+/// The unit of a price with its number, and the words of its hundredths; no unit where there are only hundredths.
+pub(super) fn price_parts(
+    number: &Number,
+    hundredths: &str,
+    currency: &Currency,
+    speech: &Speech,
+) -> (Option<String>, String) {
+    let part = |digits: &str, noun: &Noun, named: bool| {
+        let number = Number { grouped: true, ..Number::plain(digits) };
+        let said = number
+            .value()
+            .map_or_else(|| number.say(speech, noun.agreement), |value| (speech.cardinal)(value, noun.agreement));
+        let noun = noun.forms[(speech.form)(&number)];
+        if named { format!("{said} {noun}") } else { said }
+    };
+    let empty = |digits: &str| digits.bytes().all(|b| b == b'0');
+    match (empty(&number.whole), empty(hundredths)) {
+        (_, true) => (Some(part(&number.whole, &currency.unit, true)), String::new()),
+        (true, false) => (None, part(hundredths, &currency.hundredth, true)),
+        (false, false) => {
+            let cents = part(hundredths, &currency.hundredth, speech.names_hundredths);
+            (Some(part(&number.whole, &currency.unit, true)), cents)
         }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Number {
     pub fraction: Option<String>,
     /// Whether thousands were separated.
     pub grouped: bool,
+    /// Whether a point is written where the language writes a comma; it is said so, too.
+    pub foreign: bool,
 }
 
 impl Number {
@@ -47,8 +49,8 @@ impl Number {
         Self::parse(text, speech).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
     }
 
-    fn plain(digits: &str) -> Self {
-        Self { whole: digits.to_owned(), fraction: None, grouped: false }
+    pub fn plain(digits: &str) -> Self {
+        Self { whole: digits.to_owned(), fraction: None, grouped: false, foreign: false }
     }
 
     /// The groups between marks as one number; none where they are no number (a date, a version).
@@ -59,14 +61,19 @@ impl Number {
         let same = marks.iter().all(|mark| *mark == marks[0]);
         // Groups of three may use the decimal mark where there is more than one: 1.234.567 in English.
         if same && thousands(groups) && !(alone && last == decimal) {
-            return Some(Self { whole: groups.concat(), fraction: None, grouped: true });
+            return Some(Self { grouped: true, ..Self::plain(&groups.concat()) });
         }
         let (fraction, whole) = groups.split_last()?;
         let before = &marks[..marks.len() - 1];
         let grouped = !before.is_empty();
         let point = matches!(last, '.' | ',') && !before.contains(&last);
         let well_formed = !grouped || before.iter().all(|mark| *mark == before[0]) && thousands(whole);
-        (point && well_formed).then(|| Self { whole: whole.concat(), fraction: Some((*fraction).to_owned()), grouped })
+        (point && well_formed).then(|| Self {
+            whole: whole.concat(),
+            fraction: Some((*fraction).to_owned()),
+            grouped,
+            foreign: last == '.' && decimal == ',',
+        })
     }
 
     /// The whole part, where number words reach it.
@@ -85,10 +92,18 @@ impl Number {
 
     /// The number in words, agreeing with what it counts.
     pub fn say(&self, speech: &Speech, agreement: Agreement) -> String {
+        if let (Decimals::AsParts(parts), Some(fraction), false) = (speech.decimals, &self.fraction, self.foreign)
+            && let Some(said) = self.value().and_then(|whole| parts(whole, fraction))
+        {
+            return said;
+        }
         let whole = self.say_whole(speech, agreement);
         match &self.fraction {
             None => whole,
-            Some(fraction) => format!("{whole} {} {}", speech.signs.point, say_decimals(fraction, speech)),
+            Some(fraction) => {
+                let point = if self.foreign { speech.signs.dot } else { speech.signs.point };
+                format!("{whole} {point} {}", say_decimals(fraction, speech))
+            }
         }
     }
 
@@ -115,7 +130,7 @@ impl Number {
 pub(super) fn say_decimals(fraction: &str, speech: &Speech) -> String {
     let short = fraction.len() <= 2 && !fraction.starts_with('0');
     match fraction.parse() {
-        Ok(value) if short && speech.decimals == Decimals::AsNumber => speech.cardinal(value),
+        Ok(value) if short && !matches!(speech.decimals, Decimals::ByDigit) => speech.cardinal(value),
         _ => speech.digits(fraction),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     acronym,
-    amount::Amount,
+    amount::{Amount, price_parts},
     calendar,
     context::Context,
     number::{self, Number},
@@ -18,6 +18,7 @@ pub(super) fn phrase(context: &Context) -> String {
     (speech.context)(context)
         .or_else(|| abbreviation(context))
         .or_else(|| money(context))
+        .or_else(|| parted_price(context))
         .or_else(|| behind_number(context))
         .or_else(|| web::phrase(core, speech))
         .unwrap_or_else(|| if word.has_digit() { numeric(core, context) } else { literal(core, context) })
@@ -47,6 +48,37 @@ fn money(context: &Context) -> Option<String> {
     let scale = speech.scale(&core.to_lowercase())?;
     let (_, currency) = price(&previous.core, speech)?;
     Some(format!("{core} {} {}", scale.link, currency.unit.forms[2]))
+}
+
+/// A price whose currency stands apart is said around it: in "3,50 €" the hundredths come last.
+fn parted_price(context: &Context) -> Option<String> {
+    let speech = context.speech;
+    let decimal =
+        |core: &str| Number::exactly(core, speech).filter(|n| n.fraction.as_ref().is_some_and(|f| f.len() == 2));
+    let (before, after) =
+        (context.previous().filter(|word| !word.parted), context.next().filter(|_| !context.word().parted));
+    if let Some((number, currency)) =
+        decimal(&context.word().core).zip(after.and_then(|next| counted(&next.core, speech)))
+    {
+        let (unit, cents) = price_parts(&number, number.fraction.as_deref()?, currency, speech);
+        let said = unit.unwrap_or(cents);
+        return said.rsplit_once(' ').map(|(number, _)| number.to_owned());
+    }
+    let currency = counted(&context.word().core, speech)?;
+    let number = before.and_then(|previous| decimal(&previous.core))?;
+    let (unit, cents) = price_parts(&number, number.fraction.as_deref()?, currency, speech);
+    let joint = if cents.is_empty() { "" } else { speech.price_joint };
+    match unit {
+        Some(unit) => unit.rsplit_once(' ').map(|(_, noun)| format!("{noun} {joint} {cents}")),
+        None => cents.rsplit_once(' ').map(|(_, noun)| noun.to_owned()),
+    }
+}
+
+/// The currency that a sign, a code or its name stands for.
+fn counted<'a>(core: &str, speech: &'a Speech) -> Option<&'a Currency> {
+    let lower = core.to_lowercase();
+    let named = || speech.currencies.iter().find(|currency| currency.unit.forms.contains(&lower.as_str()));
+    speech.currency(core).or_else(named)
 }
 
 /// A price or a range of prices without its currency, and that currency.

@@ -65,12 +65,14 @@ pub(super) const fn scale(written: &'static str, said: &'static str) -> Scale {
 }
 
 /// How the digits behind a decimal mark are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Decimals {
     /// One by one: three point one four.
     ByDigit,
     /// As a number up to two digits: trois virgule quatorze.
     AsNumber,
+    /// As parts of one together with the whole number, where the function names them: пять целых восемь десятых.
+    AsParts(fn(u64, &str) -> Option<String>),
 }
 
 /// The signs between and around numbers, as words.
@@ -156,11 +158,66 @@ pub(super) struct Speech {
     /// Words and letters for powers of ten behind a number, as written: "k", "million".
     pub scales: &'static [Scale],
     pub currencies: &'static [Currency],
+    /// Between the unit and the hundredths of a price: tres euros *con* cincuenta.
+    pub price_joint: &'static str,
+    /// Whether the hundredths behind a unit are named: three dollars fifty *cents*.
+    pub names_hundredths: bool,
     /// Short words in capitals that are words, not letters; none spelled where the list is empty.
     pub capitals: &'static [&'static str],
     /// Longer words in capitals that are spelled although they could be read.
     pub initials: &'static [&'static str],
 }
+
+/// A language that does nothing of its own; each language fills in what it has.
+pub(super) const PLAIN: Speech = Speech {
+    cardinal: |_, _| String::new(),
+    suffixed: |_, _| None,
+    year: |_| None,
+    clock: |_, _| String::new(),
+    date: |_, _, _| String::new(),
+    fraction: |_, _| None,
+    mixed: |_, _| None,
+    code: |_| None,
+    context: |_| None,
+    form: |number| if number.is_one() { 0 } else { 2 },
+    agreement: |_| Agreement::Alone,
+    decimal: ',',
+    decimals: Decimals::AsNumber,
+    spaced_thousands: true,
+    month_first: false,
+    paired_telephone: false,
+    signs: Signs {
+        point: "",
+        dot: "",
+        minus: "",
+        plus: "",
+        percent: noun("", ""),
+        per: "",
+        to: "",
+        and: "",
+        at: "",
+        equals: "",
+        slash: "",
+        dash: "",
+        underscore: "",
+        number: "",
+        hashtag: "hashtag",
+        degrees: noun("", ""),
+        times: "",
+        section: "",
+        powers: ["", ""],
+    },
+    abbreviations: &[],
+    titles: &[],
+    counters: &[],
+    units: &[],
+    scales: &[],
+    currencies: &[],
+    price_joint: "",
+    names_hundredths: false,
+    capitals: &[],
+    initials: &[],
+};
 
 impl Speech {
     /// The number word, in digits one by one where no name reaches.

@@ -1,6 +1,14 @@
 //! The languages whose numbers are spelled out.
 
+mod dutch;
 mod english;
+mod french;
+mod german;
+mod italian;
+mod polish;
+mod portuguese;
+mod russian;
+mod spanish;
 
 use super::speech::Speech;
 use crate::language::Language;
@@ -9,6 +17,14 @@ use crate::language::Language;
 pub(super) fn speech(language: Language) -> Option<&'static Speech> {
     match language.code() {
         "en" => Some(&english::SPEECH),
+        "de" => Some(&german::SPEECH),
+        "es" => Some(&spanish::SPEECH),
+        "fr" => Some(&french::SPEECH),
+        "it" => Some(&italian::SPEECH),
+        "nl" => Some(&dutch::SPEECH),
+        "pl" => Some(&polish::SPEECH),
+        "ru" => Some(&russian::SPEECH),
+        "pt" => Some(&portuguese::SPEECH),
         _ => None,
     }
 }

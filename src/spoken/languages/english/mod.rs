@@ -3,10 +3,7 @@
 mod neighbours;
 mod tables;
 
-use crate::spoken::{
-    number::Number,
-    speech::{Agreement, Decimals, Signs, Speech, noun},
-};
+use crate::spoken::speech::{Decimals, PLAIN, Signs, Speech, noun};
 
 pub(super) static SPEECH: Speech = Speech {
     cardinal: |value, _| cardinal(value),
@@ -18,13 +15,10 @@ pub(super) static SPEECH: Speech = Speech {
     mixed,
     code,
     context: neighbours::phrase,
-    form,
-    agreement: |_| Agreement::Alone,
     decimal: '.',
     decimals: Decimals::ByDigit,
     spaced_thousands: false,
     month_first: true,
-    paired_telephone: false,
     signs: Signs {
         point: "point",
         dot: "dot",
@@ -52,8 +46,10 @@ pub(super) static SPEECH: Speech = Speech {
     units: tables::UNITS,
     scales: tables::SCALES,
     currencies: tables::CURRENCIES,
+    names_hundredths: true,
     capitals: tables::CAPITALS,
     initials: tables::INITIALS,
+    ..PLAIN
 };
 
 #[rustfmt::skip]
@@ -187,8 +183,4 @@ fn code(digits: &str) -> Option<String> {
         (_, 1..10) => Some(format!("{} oh {}", cardinal(head), cardinal(tail))),
         _ => Some(format!("{} {}", cardinal(head), cardinal(tail))),
     }
-}
-
-fn form(number: &Number) -> usize {
-    if number.is_one() { 0 } else { 2 }
 }
