@@ -51,6 +51,10 @@ pub struct Settings {
     pub idle_unload: Option<Duration>,
     /// Whether any Whisper repository of the hub may be asked for.
     pub repositories: bool,
+    /// The aligner of every recording; `None`: the best at hand for each language.
+    pub align_model: Option<String>,
+    /// Whether aligners may be used whose licence forbids commercial use.
+    pub noncommercial_aligners: bool,
     /// Requests inside at most.
     pub max_requests: usize,
     /// Seconds of audio inside at most.
@@ -94,6 +98,8 @@ impl Default for Settings {
             max_model_bytes: None,
             idle_unload: None,
             repositories: false,
+            align_model: None,
+            noncommercial_aligners: false,
             max_requests: 64,
             max_queued_seconds: 4.0 * 3600.0,
             max_upload_bytes: 1 << 30,
@@ -148,6 +154,8 @@ impl Settings {
             max_model_bytes: given.max_model_bytes.map(|size| size.0),
             idle_unload: given.idle_unload.map(Seconds::duration),
             repositories: given.repositories.unwrap_or_default(),
+            align_model: given.align_model,
+            noncommercial_aligners: given.noncommercial_aligners.unwrap_or_default(),
             max_requests: given.max_requests.unwrap_or(standard.max_requests),
             max_queued_seconds: given.max_queued_seconds.map_or(standard.max_queued_seconds, |time| time.0),
             max_upload_bytes: given.max_upload_bytes.map_or(standard.max_upload_bytes, |size| size.0),

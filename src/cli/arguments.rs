@@ -69,6 +69,13 @@ pub struct TranscribeArguments {
     /// Word times: the best way at hand, forced alignment (ctc), cross-attention (dtw), or none
     #[arg(long, default_value = "auto", help_heading = "Times")]
     align: AlignArgument,
+    /// Aligner of all files: a wav2vec2, HuBERT or WavLM with a CTC head, as a name (`palabra models list`), a folder, or a
+    /// repository of the hub [default: the best at hand for each language]
+    #[arg(long, value_name = "MODEL", help_heading = "Times")]
+    pub align_model: Option<String>,
+    /// Aligners whose licence forbids commercial use may serve languages that have no other
+    #[arg(long, help_heading = "Times")]
+    pub noncommercial_aligners: bool,
     /// JSON also tells the time of every character
     #[arg(long, help_heading = "Times")]
     chars: bool,

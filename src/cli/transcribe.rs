@@ -80,6 +80,8 @@ fn load(
             keep: Keep { models: None, ..Keep::default() },
             repositories: true,
             folders: true,
+            align_model: arguments.align_model.clone(),
+            noncommercial_aligners: arguments.noncommercial_aligners,
             ..EngineOptions::default()
         },
     );

@@ -1,13 +1,24 @@
 //! What gives words their times: which aligner serves a language, where it comes from, and what to do where there is none.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
 
-use super::{batcher::Batcher, load, metrics::Metrics, pipeline::Align, service::Keep, shelf::Shelf};
+use super::{
+    batcher::Batcher,
+    load,
+    metrics::Metrics,
+    pipeline::Align,
+    service::{EngineOptions, Keep},
+    shelf::Shelf,
+};
 use crate::{
     device::Compute,
     error::{Error, Result},
     language::Language,
-    models::aligner::Aligner,
+    models::{aligner::Aligner, labels::Labels},
     progress::Watch,
     stages::{
         align::Hearing,
@@ -16,18 +27,33 @@ use crate::{
     weights::Store,
 };
 
+/// The transcriber whose encoder the heads were trained on.
+const ENCODER: &str = "whisper-base";
+/// Aligner networks in memory at most.
+const MOST_NETWORKS: usize = 2;
+/// An aligner that could not be had is not tried again for so long.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// All aligners; every transcriber shares them.
 pub(super) struct Aligners {
     store: Store,
     compute: Compute,
     metrics: Metrics,
+    /// The one that is named for every recording.
+    named: Option<String>,
+    noncommercial: bool,
     heads: OnceLock<Vec<Arc<Aligner>>>,
     ears: Shelf<Ear>,
+    networks: Shelf<Ear>,
+    /// Networks that could not be had, since when, and why.
+    missing: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 /// A network that listens, and its thread.
 pub(super) struct Ear {
     pub(super) batcher: Batcher<Ears>,
+    /// What its outputs stand for, where it is no encoder for heads.
+    labels: Option<Labels>,
 }
 
 /// What is asked for.
@@ -50,6 +76,8 @@ pub(super) struct Timing {
     heads: Vec<Arc<Aligner>>,
     /// What listens for the heads, where the transcriber does not.
     ear: Option<Arc<Ear>>,
+    /// What listens in place of the heads: to one language, or to all.
+    network: Option<(Option<Language>, Arc<Ear>)>,
     characters: bool,
     /// Why cross-attention has to serve.
     pub(super) warning: Option<String>,
@@ -58,29 +86,56 @@ pub(super) struct Timing {
 impl Timing {
     /// The languages whose words are timed by an aligner.
     pub(super) fn languages(&self) -> Arc<[Language]> {
-        Language::all().filter(|&language| ears::head(&self.heads, language).is_some()).collect()
+        Language::all().filter(|&language| self.hearing(language).is_some()).collect()
     }
 
     /// What is known of the aligner for `language`.
     pub(super) fn hearing(&self, language: Language) -> Option<Hearing<'_>> {
+        if let Some(labels) = self.network(language).and_then(|ear| ear.labels.as_ref()) {
+            return Some(Hearing { labels, offsets: (0.0, 0.0), reach: (0.0, 0.0), characters: self.characters });
+        }
         ears::head(&self.heads, language).map(|head| ears::hearing(head, self.characters))
     }
 
-    /// What listens to chunks in `language` that nobody has listened to.
-    pub(super) fn ear(&self, _language: Language) -> Option<&Arc<Ear>> {
-        self.ear.as_ref()
+    /// What listens to chunks in `language`.
+    pub(super) fn ear(&self, language: Language) -> Option<&Arc<Ear>> {
+        self.network(language).or(self.ear.as_ref())
+    }
+
+    /// Whether what the transcriber's heads have heard in `language` is of use.
+    pub(super) fn hears_along(&self, language: Language) -> bool {
+        self.network(language).is_none()
+    }
+
+    fn network(&self, language: Language) -> Option<&Arc<Ear>> {
+        let (only, ear) = self.network.as_ref()?;
+        only.is_none_or(|only| only == language).then_some(ear)
     }
 }
 
 impl Aligners {
-    pub(super) fn new(store: Store, compute: Compute, metrics: Metrics) -> Self {
-        Self { store, compute, metrics, heads: OnceLock::new(), ears: Shelf::default() }
+    pub(super) fn new(store: Store, compute: Compute, metrics: Metrics, options: &EngineOptions) -> Self {
+        Self {
+            store,
+            compute,
+            metrics,
+            named: options.align_model.clone(),
+            noncommercial: options.noncommercial_aligners,
+            heads: OnceLock::new(),
+            ears: Shelf::default(),
+            networks: Shelf::default(),
+            missing: Mutex::default(),
+        }
     }
 
     /// The heads for the encoder of `transcriber`; none for most.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] when a head does not fit.
     pub(super) fn heads(&self, transcriber: &str) -> Result<Vec<Arc<Aligner>>> {
         if self.heads.get().is_none() {
             let loaded = load::aligner_heads(&self.compute)?;
+            // Whoever was faster has loaded the same.
             let _ = self.heads.set(loaded.into_iter().map(Arc::new).collect());
         }
         let all = self.heads.get().map(Vec::as_slice).unwrap_or_default();
@@ -106,40 +161,79 @@ impl Aligners {
         match self.find(wish, watch) {
             Ok(timing) => Ok(timing),
             Err(error @ (Error::Cancelled | Error::Deadline(_))) => Err(error),
-            Err(error) if wish.align == Align::Ctc => Err(error),
+            Err(error) if wish.align == Align::Ctc || self.named.is_some() => Err(error),
             Err(error) => {
-                let warning = format!("word times are those of cross-attention, which are less exact: {error}");
+                let warning = format!("word times come from cross-attention, which is less exact: {error}");
                 Ok(Timing { warning: Some(warning), ..Timing::default() })
             }
         }
     }
 
+    /// The aligner that is named for all, else a head, else the manifest's for the language.
     fn find(&self, wish: &Wish, watch: &Watch) -> Result<Timing> {
-        let heads = self.heads(ENCODER)?;
-        if ears::head(&heads, wish.language).is_none() {
-            return Err(Error::Request(format!(
-                "there is no aligner for {}; name one with --align-model",
-                wish.language.name()
-            )));
+        let timing = Timing { characters: wish.characters, ..Timing::default() };
+        if let Some(name) = &self.named {
+            return Ok(Timing { network: Some((None, self.network(name, watch)?)), ..timing });
         }
-        let ear = if wish.along.is_empty() { Some(self.encoder(heads.clone(), watch)?) } else { None };
-        Ok(Timing { heads, ear, characters: wish.characters, warning: None })
+        let heads = self.heads(ENCODER)?;
+        if ears::head(&heads, wish.language).is_some() {
+            let ear = if wish.along.is_empty() { Some(self.encoder(heads.clone(), watch)?) } else { None };
+            return Ok(Timing { heads, ear, ..timing });
+        }
+        let name = self.name_for(wish.language)?;
+        let network = self.patiently(&name, || self.network(&name, watch))?;
+        Ok(Timing { network: Some((Some(wish.language), network)), ..timing })
+    }
+
+    /// The manifest's aligner for a language.
+    fn name_for(&self, language: Language) -> Result<String> {
+        let of_language = self.store.aligner(language.code());
+        match of_language {
+            Some(model) if !model.non_commercial || self.noncommercial => Ok(model.name.clone()),
+            Some(_) => Err(Error::Request(format!(
+                "the licence of the aligner for {} forbids commercial use; allow that with --noncommercial-aligners, or name another one with --align-model",
+                language.name()
+            ))),
+            None => {
+                Err(Error::Request(format!("there is no aligner for {}; name one with --align-model", language.name())))
+            }
+        }
+    }
+
+    fn network(&self, name: &str, watch: &Watch) -> Result<Arc<Ear>> {
+        let keep = Keep { models: Some(MOST_NETWORKS), ..Keep::default() };
+        let fetch = || Ok((self.store.resolve_aligner(name, watch)?, 0));
+        self.networks.get(name, &keep, watch, fetch, |folder| {
+            let (network, labels) = load::wav2vec2(&folder, &self.compute)?;
+            let stage = Ears::new(Network::Ctc { network, labels: labels.clone() }, self.compute.clone());
+            Ok(Ear { batcher: Batcher::start(stage, &self.metrics)?, labels: Some(labels) })
+        })
     }
 
     /// The encoder that the heads listen to, for transcribers that have another one.
     fn encoder(&self, heads: Vec<Arc<Aligner>>, watch: &Watch) -> Result<Arc<Ear>> {
         let fetch = || Ok((self.store.fetch(ENCODER, watch)?, 0));
-        self.ears.get(ENCODER, &everything(), watch, fetch, |folder| {
+        let keep = Keep { models: None, ..Keep::default() };
+        self.ears.get(ENCODER, &keep, watch, fetch, |folder| {
             let (encoder, mel) = load::encoder(&folder, &self.compute)?;
             let stage = Ears::new(Network::Heads { encoder, mel, heads }, self.compute.clone());
-            Ok(Ear { batcher: Batcher::start(stage, &self.metrics)? })
+            Ok(Ear { batcher: Batcher::start(stage, &self.metrics)?, labels: None })
         })
     }
-}
 
-/// The transcriber whose encoder the heads were trained on.
-const ENCODER: &str = "whisper-base";
-
-fn everything() -> Keep {
-    Keep { models: None, ..Keep::default() }
+    /// Does not try again at once what has just failed: each try may wait for a network that is not there.
+    fn patiently<T>(&self, name: &str, attempt: impl FnOnce() -> Result<T>) -> Result<T> {
+        let missing = || self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, reason)) = missing().get(name).filter(|(since, _)| since.elapsed() < PATIENCE) {
+            tracing::debug!(name, ago = since.elapsed().as_secs(), "not tried again");
+            return Err(Error::Weights(reason.clone()));
+        }
+        let outcome = attempt();
+        match &outcome {
+            Ok(_) => missing().remove(name),
+            Err(Error::Cancelled | Error::Deadline(_)) => None,
+            Err(reason) => missing().insert(name.to_owned(), (Instant::now(), reason.to_string())),
+        };
+        outcome
+    }
 }

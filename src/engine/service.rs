@@ -62,6 +62,11 @@ pub struct EngineOptions {
     pub repositories: bool,
     /// Whether folders on disk may be asked for.
     pub folders: bool,
+    /// The aligner of every recording: a name, a folder, or a repository of the hub. `None`: the best at hand for each
+    /// language.
+    pub align_model: Option<String>,
+    /// Whether aligners may be used whose licence forbids commercial use.
+    pub noncommercial_aligners: bool,
     /// What else may be asked for, by exactly these names: repositories and folders that the operator has named.
     pub allowed: Vec<String>,
 }
@@ -75,6 +80,8 @@ impl Default for EngineOptions {
             keep: Keep::default(),
             repositories: false,
             folders: false,
+            align_model: None,
+            noncommercial_aligners: false,
             allowed: Vec::new(),
         }
     }
@@ -136,7 +143,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             admission: Admission::new(options.capacity),
             hearing: Arc::new(Hearing::new(store.clone(), compute.clone(), metrics.clone())),
-            aligners: Arc::new(Aligners::new(store.clone(), compute.clone(), metrics.clone())),
+            aligners: Arc::new(Aligners::new(store.clone(), compute.clone(), metrics.clone(), &options)),
             pipelines: Shelf::default(),
             salt: rand::random(),
             store,

@@ -36,7 +36,8 @@ impl<'a> Timekeeper<'a> {
     /// Takes the text of a chunk.
     pub(super) fn take(&mut self, chunk: usize, mut written: Written) {
         let language = written.utterances.first().map(|utterance| utterance.language);
-        match (language.filter(|_| written.untimed), written.emissions.take()) {
+        let along = language.is_some_and(|language| self.timing.hears_along(language));
+        match (language.filter(|_| written.untimed), written.emissions.take().filter(|_| along)) {
             (None, _) => self.ready.push((chunk, written)),
             (Some(_), Some(emissions)) => self.set(chunk, written, &emissions),
             (Some(language), None) => match self.timing.ear(language) {

@@ -109,6 +109,8 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
             pinned: settings.pinned.clone(),
         },
         repositories: settings.repositories,
+        align_model: settings.align_model.clone(),
+        noncommercial_aligners: settings.noncommercial_aligners,
         allowed: [&settings.model].into_iter().chain(&settings.preload).chain(&settings.pinned).cloned().collect(),
         ..EngineOptions::default()
     }

@@ -114,6 +114,21 @@ pub struct Given {
         hide_env_values = true
     )]
     pub repositories: Option<bool>,
+    /// Aligner of all recordings: a wav2vec2, HuBERT or WavLM with a CTC head, as a name, a folder, or a repository of the
+    /// hub [default: the best at hand for each language]
+    #[arg(long, env = "PALABRA_ALIGN_MODEL", value_name = "MODEL", help_heading = "Models", hide_env_values = true)]
+    pub align_model: Option<String>,
+    /// Whether aligners whose licence forbids commercial use may serve languages that have no other [default: false]
+    #[arg(
+        long,
+        env = "PALABRA_NONCOMMERCIAL_ALIGNERS",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Models",
+        hide_env_values = true
+    )]
+    pub noncommercial_aligners: Option<bool>,
 
     /// Requests that wait or are worked on at most; more are told to come again [default: 64]
     #[arg(long, env = "PALABRA_MAX_REQUESTS", value_name = "N", help_heading = "Limits", hide_env_values = true)]
@@ -209,6 +224,8 @@ impl Given {
             max_model_bytes: self.max_model_bytes.or(other.max_model_bytes),
             idle_unload: self.idle_unload.or(other.idle_unload),
             repositories: self.repositories.or(other.repositories),
+            align_model: self.align_model.or(other.align_model),
+            noncommercial_aligners: self.noncommercial_aligners.or(other.noncommercial_aligners),
             max_requests: self.max_requests.or(other.max_requests),
             max_queued_seconds: self.max_queued_seconds.or(other.max_queued_seconds),
             max_upload_bytes: self.max_upload_bytes.or(other.max_upload_bytes),

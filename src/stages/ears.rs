@@ -15,6 +15,8 @@ use crate::{
     language::Language,
     models::{
         aligner::{Aligner, Heard},
+        labels::Labels,
+        wav2vec2::Wav2Vec2,
         whisper::{Encoder, MEL_FRAMES},
     },
 };
@@ -45,6 +47,13 @@ pub enum Network {
         /// One for every language, or several.
         heads: Vec<Arc<Aligner>>,
     },
+    /// A network of its own.
+    Ctc {
+        /// The network.
+        network: Wav2Vec2,
+        /// What its outputs stand for.
+        labels: Labels,
+    },
 }
 
 impl Network {
@@ -65,6 +74,11 @@ impl Network {
                     emissions(head, &of_job(&mel)?, &states, frames(&job.audio))
                 };
                 jobs.iter().enumerate().map(one).collect()
+            }
+            Network::Ctc { network, labels } => {
+                let waves: Vec<&[f32]> = jobs.iter().map(|job| job.audio.samples()).collect();
+                let heard = network.forward(&waves)?.into_iter();
+                heard.map(|heard| Ok(Emissions::new(&heard.flatten_all()?.to_vec1::<f32>()?, None, labels))).collect()
             }
         }
     }
