@@ -98,8 +98,10 @@ pub(super) struct Signs {
     /// "#word".
     pub hashtag: &'static str,
     pub degrees: Noun,
-    /// "3x", "3×4".
+    /// "3×4".
     pub times: &'static str,
+    /// "3x".
+    pub fold: Noun,
     pub section: &'static str,
     /// "x²", "x³" outside of units.
     pub powers: [&'static str; 2],
@@ -123,8 +125,8 @@ pub(super) struct Speech {
     pub year: fn(u64) -> Option<String>,
     /// The time of day, from hour and minute.
     pub clock: fn(u64, u64) -> String,
-    /// A day of a month (1 to 12), the year already in words.
-    pub date: fn(u64, usize, &str) -> String,
+    /// A day, a month from 1 to 12, a year and that year in words.
+    pub date: fn(u64, usize, u64, &str) -> String,
     /// A fraction such as 2/3, where the language names it.
     pub fraction: fn(u64, u64) -> Option<String>,
     /// What is said behind a whole number for its fraction: "and a half".
@@ -174,7 +176,7 @@ pub(super) const PLAIN: Speech = Speech {
     suffixed: |_, _| None,
     year: |_| None,
     clock: |_, _| String::new(),
-    date: |_, _, _| String::new(),
+    date: |_, _, _, _| String::new(),
     fraction: |_, _| None,
     mixed: |_, _| None,
     code: |_| None,
@@ -204,6 +206,7 @@ pub(super) const PLAIN: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("", ""),
         times: "",
+        fold: noun("", ""),
         section: "",
         powers: ["", ""],
     },
@@ -230,6 +233,12 @@ impl Speech {
         let said: Vec<&str> =
             digits.bytes().filter(u8::is_ascii_digit).map(|b| names[usize::from(b - b'0')].as_str()).collect();
         said.join(" ")
+    }
+
+    /// How a number agrees with the written word behind it.
+    pub fn agreement_before(&self, next: &str) -> Agreement {
+        let noun = self.unit(next).or_else(|| self.currency(next).map(|currency| &currency.unit));
+        noun.map_or_else(|| (self.agreement)(next), |noun| noun.agreement)
     }
 
     /// The unit written so, exactly or without regard to case.

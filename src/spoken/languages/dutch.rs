@@ -10,7 +10,7 @@ pub(super) static SPEECH: Speech = Speech {
         let said = cardinal(hour);
         if minute == 0 { format!("{said} uur") } else { format!("{said} uur {}", cardinal(minute)) }
     },
-    date: |day, month, year| format!("{} {} {year}", cardinal(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} {} {year}", cardinal(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("en {said}")),
     context: |context| {
@@ -39,12 +39,14 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("graad", "graden"),
         times: "keer",
+        fold: noun("keer", "keer"),
         section: "paragraaf",
         powers: ["kwadraat", "tot de derde"],
     },
     abbreviations: ABBREVIATIONS,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["DE", "HET", "EEN", "JA", "NEE", "IK", "JE", "WE", "NIET"],
     scales: SCALES,
     currencies: CURRENCIES,
     ..PLAIN

@@ -1,19 +1,21 @@
 //! Italian.
 
-use crate::spoken::speech::{
-    Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale,
+use crate::spoken::{
+    roman,
+    speech::{Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
 };
 
 pub(super) static SPEECH: Speech = Speech {
     cardinal,
     suffixed,
     clock,
-    date: |day, month, year| format!("{} {} {year}", day_of_month(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} {} {year}", day_of_month(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("e {}", said.replace("un mezzo", "mezzo"))),
     context: |context| {
         let month = context.next_key().filter(|next| MONTHS.contains(&next.as_str()));
-        month.filter(|_| context.word().core == "1").map(|_| "primo".to_owned())
+        let first = month.filter(|_| context.word().core == "1").map(|_| "primo".to_owned());
+        first.or_else(|| roman::named(context, "secolo").map(ordinal))
     },
     agreement: |next| if next == "ora" || next == "volta" { Agreement::Feminine } else { Agreement::Alone },
     decimals: Decimals::AsNumber,
@@ -35,6 +37,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("grado", "gradi"),
         times: "per",
+        fold: feminine("volta", "volte"),
         section: "paragrafo",
         powers: ["al quadrato", "al cubo"],
     },
@@ -42,6 +45,7 @@ pub(super) static SPEECH: Speech = Speech {
     titles: TITLES,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["RAI", "IVA", "ONU", "USA", "FIAT", "NON", "CHE", "SI", "SÌ", "NO", "IO", "TU", "CON"],
     scales: SCALES,
     currencies: CURRENCIES,
     price_joint: "e",
@@ -113,7 +117,7 @@ fn compound(value: u64) -> String {
             let count = value as usize / 100;
             let head = if count == 1 { "cento".to_owned() } else { format!("{}cento", SMALL[count]) };
             match compound(value % 100) {
-                _ if value % 100 == 0 => head,
+                _ if value.is_multiple_of(100) => head,
                 rest if rest.starts_with("ott") => head.trim_end_matches('o').to_owned() + &rest,
                 rest => head + &rest,
             }
@@ -121,7 +125,7 @@ fn compound(value: u64) -> String {
         _ => {
             let count = value / 1_000;
             let head = if count == 1 { "mille".to_owned() } else { format!("{}mila", compound(count)) };
-            if value % 1_000 == 0 { head } else { head + &compound(value % 1_000) }
+            if value.is_multiple_of(1_000) { head } else { head + &compound(value % 1_000) }
         }
     }
 }

@@ -395,3 +395,18 @@ fn neighbours_and_rates() {
         ("Sat. is", "sat | is"),
     ]);
 }
+
+#[test]
+#[rustfmt::skip]
+fn names_of_large_numbers() {
+    check("en", &[
+        ("21,021", "twenty one thousand and twenty one"),
+        ("100,100", "one hundred thousand one hundred"),
+        ("987,654,321", "nine hundred and eighty seven million six hundred and fifty four thousand three hundred and twenty one"),
+        ("3,200,071,016", "three billion two hundred million seventy one thousand and sixteen"),
+        ("-418,303", "minus four hundred and eighteen thousand three hundred and three"),
+        ("1,000,000,000,000,000", "one quadrillion"),
+        ("999,999,999,999,999,999", "nine hundred and ninety nine quadrillion nine hundred and ninety nine trillion nine hundred and ninety nine billion nine hundred and ninety nine million nine hundred and ninety nine thousand nine hundred and ninety nine"),
+        ("1,000,000,000,000,000,000", "one zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero"),
+    ]);
+}
