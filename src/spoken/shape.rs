@@ -116,8 +116,13 @@ fn price<'a>(core: &'a str, speech: &'a Speech) -> Option<(String, &'a Currency)
 /// A unit, percent or currency sign that stands apart from its number: "5 km", "20 %", "10 €".
 fn behind_number(context: &Context) -> Option<String> {
     let speech = context.speech;
-    let number = context.previous_number()?;
     let core = context.word().core.as_str();
+    let Some(number) = context.previous_number() else {
+        // "5 million €"
+        let previous = context.previous().filter(|previous| !previous.closed)?;
+        speech.scale(&previous.core).or_else(|| speech.scale(&previous.core.to_lowercase()))?;
+        return speech.currency(core).map(|currency| currency.unit.forms[2].to_owned());
+    };
     let dotless = core.replace('.', "");
     let noun = match core {
         "°" => Some(&speech.signs.degrees),
@@ -210,6 +215,9 @@ fn range(core: &str, speech: &Speech) -> Option<String> {
     let (left, right) = (&core[..at], &core[at + 1..]);
     if right.trim_start_matches('-').contains('-') {
         return None;
+    }
+    if let (Some(from), Some(to)) = (calendar::time(left, speech), calendar::time(right, speech)) {
+        return Some(format!("{from} {} {to}", speech.signs.to));
     }
     let from = Amount::parse(left, speech)?;
     let mut to = Amount::parse(right, speech)?;

@@ -11,6 +11,8 @@ mod portuguese;
 mod russian;
 mod sentences;
 mod spanish;
+mod swedish;
+mod turkish;
 
 use super::{Spoken, spoken};
 use crate::language::Language;

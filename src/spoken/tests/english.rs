@@ -393,6 +393,12 @@ fn neighbours_and_rates() {
         ("the rep. said", "the | rep | said"),
         ("vol. 2", "volume | two"),
         ("Sat. is", "sat | is"),
+        ("AT&T's", "a t and t's"),
+        ("Q&As", "q and as"),
+        ("2:00-3:30", "two o'clock to three thirty"),
+        ("10½ shoes", "ten and a half | shoes"),
+        ("Dec. 5-7", "december | five to seven"),
+        ("the U.S.'s", "the | u s's"),
     ]);
 }
 
