@@ -164,7 +164,7 @@ pub(super) struct Speech {
     pub price_joint: &'static str,
     /// Whether the hundredths behind a unit are named: three dollars fifty *cents*.
     pub names_hundredths: bool,
-    /// Short words in capitals that are words, not letters; none spelled where the list is empty.
+    /// Short words in capitals that are read as words; all others are spelled.
     pub capitals: &'static [&'static str],
     /// Longer words in capitals that are spelled although they could be read.
     pub initials: &'static [&'static str],
@@ -244,7 +244,9 @@ impl Speech {
     /// The unit written so, exactly or without regard to case.
     pub fn unit(&self, written: &str) -> Option<&'static Noun> {
         let exact = self.units.iter().find(|(key, _)| *key == written);
-        let folded = || self.units.iter().find(|(key, _)| key.len() > 1 && key.eq_ignore_ascii_case(written));
+        // "MIN" and "min" are the unit, "Min" is a word.
+        let even = !(written.contains(char::is_lowercase) && written.contains(char::is_uppercase));
+        let folded = || self.units.iter().find(|(key, _)| even && key.len() > 1 && key.eq_ignore_ascii_case(written));
         exact.or_else(folded).map(|(_, noun)| noun)
     }
 

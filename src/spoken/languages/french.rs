@@ -170,7 +170,7 @@ fn fraction(above: u64, below: u64) -> Option<String> {
     }
 }
 
-/// The first day of a month.
+/// The first day of a month is an ordinal, as are Roman numerals of centuries.
 fn context(context: &Context) -> Option<String> {
     let month = context.next_key().filter(|next| MONTHS.contains(&next.as_str()));
     let first = month.filter(|_| context.word().core == "1").map(|_| "premier".to_owned());

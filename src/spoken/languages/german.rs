@@ -21,7 +21,6 @@ pub(super) static SPEECH: Speech = Speech {
     context,
     agreement: |next| if next.starts_with(char::is_uppercase) { Agreement::Masculine } else { Agreement::Alone },
     decimals: Decimals::ByDigit,
-    spaced_thousands: true,
     signs: Signs {
         point: "komma",
         dot: "punkt",

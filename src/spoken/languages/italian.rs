@@ -2,7 +2,7 @@
 
 use crate::spoken::{
     roman,
-    speech::{Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
 };
 
 pub(super) static SPEECH: Speech = Speech {
@@ -18,7 +18,6 @@ pub(super) static SPEECH: Speech = Speech {
         first.or_else(|| roman::named(context, "secolo").map(ordinal))
     },
     agreement: |next| if next == "ora" || next == "volta" { Agreement::Feminine } else { Agreement::Alone },
-    decimals: Decimals::AsNumber,
     signs: Signs {
         point: "virgola",
         dot: "punto",
@@ -205,7 +204,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("km", noun("chilometro", "chilometri")), ("m^2", noun("metro quadrato", "metri quadrati")),
     ("m2", noun("metro quadrato", "metri quadrati")), ("mq", noun("metro quadrato", "metri quadrati")),
     ("km^2", noun("chilometro quadrato", "chilometri quadrati")), ("m^3", noun("metro cubo", "metri cubi")),
-    ("ha", noun("ettaro", "ettari")), ("mg", noun("milligrammo", "milligrammi")), ("g", noun("grammo", "grammi")),
+    ("mg", noun("milligrammo", "milligrammi")), ("g", noun("grammo", "grammi")),
     ("kg", noun("chilo", "chili")), ("t", feminine("tonnellata", "tonnellate")), ("ml", noun("millilitro", "millilitri")),
     ("cl", noun("centilitro", "centilitri")), ("l", noun("litro", "litri")), ("L", noun("litro", "litri")),
     ("km/h", noun("chilometro orario", "chilometri orari")), ("m/s", noun("metro al secondo", "metri al secondo")),

@@ -3,9 +3,7 @@
 use crate::spoken::{
     context::Context,
     number::Number,
-    speech::{
-        Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale, slavic, slavic_feminine,
-    },
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale, slavic, slavic_feminine},
 };
 
 pub(super) static SPEECH: Speech = Speech {
@@ -27,7 +25,6 @@ pub(super) static SPEECH: Speech = Speech {
     agreement: |next| {
         if next == "minuty" || next == "godziny" || next == "osoby" { Agreement::Feminine } else { Agreement::Alone }
     },
-    decimals: Decimals::AsNumber,
     signs: Signs {
         point: "przecinek",
         dot: "kropka",

@@ -24,7 +24,6 @@ pub(super) static SPEECH: Speech = Speech {
     mixed: |above, below| fraction(above, below).map(|said| format!("и {said}")),
     context,
     form,
-    agreement: |_| Agreement::Alone,
     decimals: Decimals::AsParts(decimals),
     signs: Signs {
         point: "запятая",
@@ -303,7 +302,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("Мб", slavic("мегабайт", "мегабайта", "мегабайт")), ("МБ", slavic("мегабайт", "мегабайта", "мегабайт")),
     ("Гб", slavic("гигабайт", "гигабайта", "гигабайт")), ("ГБ", slavic("гигабайт", "гигабайта", "гигабайт")),
     ("Вт", slavic("ватт", "ватта", "ватт")), ("кВт", slavic("киловатт", "киловатта", "киловатт")),
-    ("В", slavic("вольт", "вольта", "вольт")), ("с", slavic_feminine("секунда", "секунды", "секунд")),
+    ("В", slavic("вольт", "вольта", "вольт")), 
     ("сек", slavic_feminine("секунда", "секунды", "секунд")), ("мин", slavic_feminine("минута", "минуты", "минут")),
     ("ч", slavic("час", "часа", "часов")), ("км/час", slavic("километр в час", "километра в час", "километров в час")),
 ];

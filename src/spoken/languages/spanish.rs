@@ -195,7 +195,7 @@ fn fraction(above: u64, below: u64) -> Option<String> {
     Some(format!("{} {part}{}", cardinal(above, Agreement::Masculine), if above == 1 { "" } else { "s" }))
 }
 
-/// "12:30 h" is a time in full hours; the first day of a month is an ordinal.
+/// The first day of a month is an ordinal.
 fn context(context: &Context) -> Option<String> {
     let month = || {
         let of = context.next_key()? == "de";
@@ -246,7 +246,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("mm", noun("milímetro", "milímetros")), ("cm", noun("centímetro", "centímetros")), ("m", noun("metro", "metros")),
     ("km", noun("kilómetro", "kilómetros")), ("m^2", noun("metro cuadrado", "metros cuadrados")),
     ("m2", noun("metro cuadrado", "metros cuadrados")), ("km^2", noun("kilómetro cuadrado", "kilómetros cuadrados")),
-    ("m^3", noun("metro cúbico", "metros cúbicos")), ("ha", feminine("hectárea", "hectáreas")),
+    ("m^3", noun("metro cúbico", "metros cúbicos")), 
     ("mg", noun("miligramo", "miligramos")), ("g", noun("gramo", "gramos")), ("kg", noun("kilo", "kilos")),
     ("t", feminine("tonelada", "toneladas")), ("ml", noun("mililitro", "mililitros")),
     ("cl", noun("centilitro", "centilitros")), ("l", noun("litro", "litros")), ("L", noun("litro", "litros")),

@@ -2,7 +2,7 @@
 
 use crate::spoken::{
     context::Context,
-    speech::{Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale},
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale},
 };
 
 pub(super) static SPEECH: Speech = Speech {
@@ -20,7 +20,6 @@ pub(super) static SPEECH: Speech = Speech {
         if (above, below) == (1, 2) { Some("och en halv".to_owned()) } else { fraction(above, below) }
     },
     context,
-    decimals: Decimals::AsNumber,
     signs: Signs {
         point: "komma",
         dot: "punkt",

@@ -1,6 +1,9 @@
 //! Turkish. Number words stand apart, as they are spoken.
 
-use crate::spoken::speech::{Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale};
+use crate::spoken::{
+    number::Number,
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale},
+};
 
 pub(super) static SPEECH: Speech = Speech {
     cardinal: |value, _| cardinal(value),
@@ -17,10 +20,9 @@ pub(super) static SPEECH: Speech = Speech {
     context: |context| {
         // "%20" is read before the number: yüzde yirmi.
         let digits = context.word().core.strip_prefix('%')?;
-        let number = crate::spoken::number::Number::exactly(digits, context.speech)?;
-        Some(format!("yüzde {}", number.say(context.speech, crate::spoken::speech::Agreement::Alone)))
+        let number = Number::exactly(digits, context.speech)?;
+        Some(format!("yüzde {}", number.say(context.speech, Agreement::Alone)))
     },
-    decimals: Decimals::AsNumber,
     signs: Signs {
         point: "virgül",
         dot: "nokta",

@@ -399,6 +399,7 @@ fn neighbours_and_rates() {
         ("10½ shoes", "ten and a half | shoes"),
         ("Dec. 5-7", "december | five to seven"),
         ("the U.S.'s", "the | u s's"),
+        ("June 5 Ms. Smith", "june | fifth | miz | smith"),
     ]);
 }
 

@@ -88,6 +88,7 @@ fn signs_and_abbreviations() {
         ("COVID-19", "covid diciannove"),
         ("XX secolo", "ventesimo | secolo"),
         ("Luigi XIV", "luigi | quattordicesimo"),
+        ("Nel 1984 ha vinto", "nel | millenovecentottantaquattro | ha | vinto"),
     ]);
 }
 

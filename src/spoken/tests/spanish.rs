@@ -92,6 +92,7 @@ fn signs_and_abbreviations() {
         ("siglo XX", "siglo | veinte"),
         ("Felipe II", "felipe | segundo"),
         ("€ 3,50", " | tres euros con cincuenta"),
+        ("en 2005 ha sido", "en | dos mil cinco | ha | sido"),
     ]);
 }
 
