@@ -26,16 +26,17 @@ pub(super) fn phrase(core: &str, speech: &Speech, shouting: bool) -> String {
     if let Some(initials) = dotted_initials(core) {
         return initials;
     }
-    let capitals = core.contains(char::is_uppercase) && !core.contains(char::is_lowercase);
+    let stem = split_ending(core).0;
+    let capitals = stem.contains(char::is_uppercase) && !stem.contains(char::is_lowercase);
     let mut said = Vec::new();
     for (at, part) in core.split(['&', '+']).enumerate() {
         if at > 0 {
             said.push(if core.contains('&') { speech.signs.and } else { speech.signs.plus }.to_owned());
         }
         // The sides of an ampersand between capitals are initials: AT&T, R&B.
-        let joined = capitals && core.contains('&') && part.chars().count() <= SHORT;
+        let joined = capitals && core.contains('&') && split_ending(part).0.chars().count() <= SHORT;
         for word in part.split(|c: char| !(c.is_alphabetic() || c == '\'' || text::is_mark(c))) {
-            said.push(if joined { spell(word) } else { word_phrase(word, speech, shouting) });
+            said.push(if joined { initials(word) } else { word_phrase(word, speech, shouting) });
         }
     }
     said.join(" ")
@@ -45,6 +46,12 @@ pub(super) fn phrase(core: &str, speech: &Speech, shouting: bool) -> String {
 pub(super) fn word_phrase(word: &str, speech: &Speech, shouting: bool) -> String {
     let (stem, ending) = split_ending(word);
     if !shouting && is_spelled(stem, speech) { spell(stem) + ending } else { word.to_owned() }
+}
+
+/// Letters one by one, with the ending of a plural or possessive.
+fn initials(word: &str) -> String {
+    let end = word.trim_end_matches(|c: char| c == '\'' || c.is_lowercase()).len();
+    spell(&word[..end]) + &word[end..]
 }
 
 /// The capitals of a word and the small ending that its plural or possessive adds: TVs, FBI's.

@@ -2,7 +2,7 @@
 
 use super::{
     context::Context,
-    number::Number,
+    number::{self, Number},
     speech::{Agreement, Currency, Noun, Scale, Speech},
     text::{self, INVISIBLE_PLUS},
 };
@@ -35,13 +35,13 @@ impl<'a> Amount<'a> {
     /// Reads the whole text as one amount.
     pub fn parse(text: &'a str, speech: &'a Speech) -> Option<Self> {
         let (lead, currency, rest) = leads(text, speech)?;
-        let (number, rest) = if rest.starts_with('.') {
-            let (digits, rest) = super::number::digits(&rest[1..])?;
+        let (counted, rest) = if let Some(rest) = rest.strip_prefix('.') {
+            let (digits, rest) = number::digits(rest)?;
             (Number { fraction: Some(digits.to_owned()), ..Number::plain("") }, rest)
         } else {
             Number::parse(rest, speech)?
         };
-        let amount = Self { speech, lead, currency, number, half: None, scale: None, tail: Tail::Nothing };
+        let amount = Self { speech, lead, currency, number: counted, half: None, scale: None, tail: Tail::Nothing };
         amount.behind(rest)
     }
 
@@ -58,7 +58,7 @@ impl<'a> Amount<'a> {
             "%" => Tail::Unit(&self.speech.signs.percent, None),
             "°" => Tail::Unit(&self.speech.signs.degrees, None),
             "+" => Tail::Sign(self.speech.signs.plus),
-            "x" | "×" | "X" => Tail::Sign(self.speech.signs.times),
+            "x" | "×" | "X" => Tail::Unit(&self.speech.signs.fold, None),
             _ => match rest.strip_prefix('/').filter(|_| self.speech.unit(rest).is_none()) {
                 Some(to) => Tail::Per(self.sharer(to)?),
                 None => self.named(rest)?,
@@ -97,8 +97,8 @@ impl<'a> Amount<'a> {
     /// Takes a mixed number's fraction off the rest.
     fn fraction(&mut self, rest: &'a str) -> &'a str {
         let read = || {
-            let (numerator, further) = super::number::digits(rest.strip_prefix(INVISIBLE_PLUS)?)?;
-            let (denominator, further) = super::number::digits(further.strip_prefix('⁄')?)?;
+            let (numerator, further) = number::digits(rest.strip_prefix(INVISIBLE_PLUS)?)?;
+            let (denominator, further) = number::digits(further.strip_prefix('⁄')?)?;
             let said = (self.speech.mixed)(numerator.parse().ok()?, denominator.parse().ok()?)?;
             Some((said, further))
         };
@@ -142,7 +142,7 @@ impl<'a> Amount<'a> {
         let bare = matches!(self.tail, Tail::Nothing) && self.currency.is_none() && self.half.is_none();
         let year = self.number.looks_like_year();
         let next = context.next().filter(|next| bare && !year && !context.word().parted && !next.has_digit());
-        let agreement = next.map_or(Agreement::Alone, |next| (self.speech.agreement)(&next.core));
+        let agreement = next.map_or(Agreement::Alone, |next| self.speech.agreement_before(&next.core));
         if agreement == Agreement::Alone { self.say() } else { self.with_lead(self.counted(agreement)) }
     }
 
@@ -173,7 +173,7 @@ impl<'a> Amount<'a> {
     fn counted(&self, agreement: Agreement) -> String {
         let mut said = if self.number.whole.is_empty() {
             let decimals = self.number.fraction.as_deref().unwrap_or_default();
-            format!("{} {}", self.speech.signs.point, super::number::say_decimals(decimals, self.speech))
+            format!("{} {}", self.speech.signs.point, number::say_decimals(decimals, self.speech))
         } else {
             self.number.say(self.speech, agreement)
         };

@@ -49,7 +49,8 @@ pub(super) fn date(core: &str, speech: &Speech) -> Option<String> {
     };
     let (day, month) = (small(day, 31)?, small(month, 12)?);
     let month = usize::try_from(month).ok()?;
-    (day > 0 && month > 0).then(|| (speech.date)(day, month, &year_words(year, speech)))
+    (day > 0 && month > 0)
+        .then(|| (speech.date)(day, month, year.parse().unwrap_or_default(), &year_words(year, speech)))
 }
 
 /// A year of two or four digits in words.

@@ -11,6 +11,7 @@ mod calendar;
 mod context;
 mod languages;
 mod number;
+mod roman;
 mod shape;
 mod speech;
 mod telephone;

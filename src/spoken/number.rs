@@ -9,6 +9,8 @@ use super::{
 const MOST_DIGITS: usize = 18;
 /// So many groups of three digits, standing apart, are one number; more are a list.
 const MOST_GROUPS: usize = 6;
+/// Digits in more parts than this are a list of numbers.
+const MOST_PARTS: usize = 8;
 /// A number without separators and with this many digits is a code rather than a count, unless it is round.
 const CODE_DIGITS: usize = 7;
 
@@ -33,8 +35,10 @@ impl Number {
         let mut marks = Vec::new();
         while let Some(mark) = rest.chars().next().filter(|c| matches!(c, '.' | ',' | '\'' | '\u{a0}' | ' ')) {
             let Some((group, further)) = digits(&rest[mark.len_utf8()..]) else { break };
-            (groups, marks, rest) = ([groups, vec![group]].concat(), [marks, vec![mark]].concat(), further);
-            if groups.len() > MOST_DIGITS {
+            groups.push(group);
+            marks.push(mark);
+            rest = further;
+            if groups.len() > MOST_PARTS {
                 return Some((Self::plain(first), &text[first.len()..]));
             }
         }
@@ -117,7 +121,7 @@ impl Number {
         let zeros = self.whole.len() > 1 && self.whole.starts_with('0');
         let code = !self.grouped && self.whole.len() >= CODE_DIGITS && !self.whole.ends_with("00");
         match self.value() {
-            Some(value) if !code && !(zeros && self.fraction.is_none()) => {
+            Some(value) if !(code || zeros && self.fraction.is_none()) => {
                 let agreement = if self.fraction.is_some() { Agreement::Alone } else { agreement };
                 (speech.cardinal)(value, agreement)
             }

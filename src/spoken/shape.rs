@@ -16,8 +16,8 @@ pub(super) fn phrase(context: &Context) -> String {
     let (word, speech) = (context.word(), context.speech);
     let core = word.core.as_str();
     (speech.context)(context)
-        .or_else(|| abbreviation(context))
         .or_else(|| money(context))
+        .or_else(|| abbreviation(context))
         .or_else(|| parted_price(context))
         .or_else(|| behind_number(context))
         .or_else(|| web::phrase(core, speech))
@@ -45,9 +45,9 @@ fn money(context: &Context) -> Option<String> {
         return speech.scale(&next).map(|_| bare);
     }
     let previous = context.previous().filter(|previous| !previous.parted)?;
-    let scale = speech.scale(&core.to_lowercase())?;
+    let scale = speech.scale(core).or_else(|| speech.scale(&core.to_lowercase()))?;
     let (_, currency) = price(&previous.core, speech)?;
-    Some(format!("{core} {} {}", scale.link, currency.unit.forms[2]))
+    Some(format!("{} {} {}", scale.said, scale.link, currency.unit.forms[2]))
 }
 
 /// A price whose currency stands apart is said around it: in "3,50 €" the hundredths come last.
@@ -64,7 +64,15 @@ fn parted_price(context: &Context) -> Option<String> {
         let said = unit.unwrap_or(cents);
         return said.rsplit_once(' ').map(|(number, _)| number.to_owned());
     }
+    if let Some(price) = before.and_then(|sign| sign_before(&sign.core, context)) {
+        return Some(price);
+    }
     let currency = counted(&context.word().core, speech)?;
+    let opens = speech.currency(&context.word().core).is_some() && before.is_none_or(|word| !word.has_digit());
+    if opens && after.is_some_and(|next| Number::exactly(&next.core, speech).is_some()) {
+        // Said behind the number, with it.
+        return Some(String::new());
+    }
     let number = before.and_then(|previous| decimal(&previous.core))?;
     let (unit, cents) = price_parts(&number, number.fraction.as_deref()?, currency, speech);
     let joint = if cents.is_empty() { "" } else { speech.price_joint };
@@ -72,6 +80,19 @@ fn parted_price(context: &Context) -> Option<String> {
         Some(unit) => unit.rsplit_once(' ').map(|(_, noun)| format!("{noun} {joint} {cents}")),
         None => cents.rsplit_once(' ').map(|(_, noun)| noun.to_owned()),
     }
+}
+
+/// A number behind a currency sign that stands apart: "€ 3,50".
+fn sign_before(sign: &str, context: &Context) -> Option<String> {
+    let speech = context.speech;
+    speech.currency(sign)?;
+    let earlier = context.at.checked_sub(2).and_then(|at| context.written.get(at));
+    if earlier.is_some_and(|word| !word.parted && word.has_digit()) {
+        return None;
+    }
+    let price = format!("{sign}{}", context.word().core);
+    Number::exactly(&context.word().core, speech)?;
+    Amount::parse(&price, speech).map(|amount| amount.say())
 }
 
 /// The currency that a sign, a code or its name stands for.
@@ -95,15 +116,22 @@ fn price<'a>(core: &'a str, speech: &'a Speech) -> Option<(String, &'a Currency)
 /// A unit, percent or currency sign that stands apart from its number: "5 km", "20 %", "10 €".
 fn behind_number(context: &Context) -> Option<String> {
     let speech = context.speech;
-    let number = context.previous_number()?;
     let core = context.word().core.as_str();
+    let Some(number) = context.previous_number() else {
+        // "5 million €"
+        let previous = context.previous().filter(|previous| !previous.closed)?;
+        speech.scale(&previous.core).or_else(|| speech.scale(&previous.core.to_lowercase()))?;
+        return speech.currency(core).map(|currency| currency.unit.forms[2].to_owned());
+    };
     let dotless = core.replace('.', "");
     let noun = match core {
         "°" => Some(&speech.signs.degrees),
         "%" => Some(&speech.signs.percent),
         _ => speech.unit(&dotless).or_else(|| speech.currency(core).map(|currency| &currency.unit)),
     };
+    let scale = || speech.scale(&dotless).filter(|scale| core.chars().count() > 1 && !scale.said.is_empty());
     noun.map(|noun| noun.forms[(speech.form)(&number)].to_owned())
+        .or_else(|| scale().map(|scale| scale.said.to_owned()))
 }
 
 /// A word without digits: a sign, initials or plain letters.
@@ -187,6 +215,9 @@ fn range(core: &str, speech: &Speech) -> Option<String> {
     let (left, right) = (&core[..at], &core[at + 1..]);
     if right.trim_start_matches('-').contains('-') {
         return None;
+    }
+    if let (Some(from), Some(to)) = (calendar::time(left, speech), calendar::time(right, speech)) {
+        return Some(format!("{from} {} {to}", speech.signs.to));
     }
     let from = Amount::parse(left, speech)?;
     let mut to = Amount::parse(right, speech)?;

@@ -98,8 +98,10 @@ pub(super) struct Signs {
     /// "#word".
     pub hashtag: &'static str,
     pub degrees: Noun,
-    /// "3x", "3×4".
+    /// "3×4".
     pub times: &'static str,
+    /// "3x".
+    pub fold: Noun,
     pub section: &'static str,
     /// "x²", "x³" outside of units.
     pub powers: [&'static str; 2],
@@ -123,8 +125,8 @@ pub(super) struct Speech {
     pub year: fn(u64) -> Option<String>,
     /// The time of day, from hour and minute.
     pub clock: fn(u64, u64) -> String,
-    /// A day of a month (1 to 12), the year already in words.
-    pub date: fn(u64, usize, &str) -> String,
+    /// A day, a month from 1 to 12, a year and that year in words.
+    pub date: fn(u64, usize, u64, &str) -> String,
     /// A fraction such as 2/3, where the language names it.
     pub fraction: fn(u64, u64) -> Option<String>,
     /// What is said behind a whole number for its fraction: "and a half".
@@ -162,7 +164,7 @@ pub(super) struct Speech {
     pub price_joint: &'static str,
     /// Whether the hundredths behind a unit are named: three dollars fifty *cents*.
     pub names_hundredths: bool,
-    /// Short words in capitals that are words, not letters; none spelled where the list is empty.
+    /// Short words in capitals that are read as words; all others are spelled.
     pub capitals: &'static [&'static str],
     /// Longer words in capitals that are spelled although they could be read.
     pub initials: &'static [&'static str],
@@ -174,7 +176,7 @@ pub(super) const PLAIN: Speech = Speech {
     suffixed: |_, _| None,
     year: |_| None,
     clock: |_, _| String::new(),
-    date: |_, _, _| String::new(),
+    date: |_, _, _, _| String::new(),
     fraction: |_, _| None,
     mixed: |_, _| None,
     code: |_| None,
@@ -204,6 +206,7 @@ pub(super) const PLAIN: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("", ""),
         times: "",
+        fold: noun("", ""),
         section: "",
         powers: ["", ""],
     },
@@ -232,10 +235,18 @@ impl Speech {
         said.join(" ")
     }
 
+    /// How a number agrees with the written word behind it.
+    pub fn agreement_before(&self, next: &str) -> Agreement {
+        let noun = self.unit(next).or_else(|| self.currency(next).map(|currency| &currency.unit));
+        noun.map_or_else(|| (self.agreement)(next), |noun| noun.agreement)
+    }
+
     /// The unit written so, exactly or without regard to case.
     pub fn unit(&self, written: &str) -> Option<&'static Noun> {
         let exact = self.units.iter().find(|(key, _)| *key == written);
-        let folded = || self.units.iter().find(|(key, _)| key.len() > 1 && key.eq_ignore_ascii_case(written));
+        // "MIN" and "min" are the unit, "Min" is a word.
+        let even = !(written.contains(char::is_lowercase) && written.contains(char::is_uppercase));
+        let folded = || self.units.iter().find(|(key, _)| even && key.len() > 1 && key.eq_ignore_ascii_case(written));
         exact.or_else(folded).map(|(_, noun)| noun)
     }
 

@@ -97,14 +97,14 @@ fn say(core: &str, speech: &Speech) -> String {
         said.push(speech.signs.plus.to_owned());
     }
     for group in core.split(|c: char| !c.is_ascii_digit()).filter(|group| !group.is_empty()) {
-        said.push(say_group(group, speech));
+        said.push(say_group(group, core.contains('-'), speech));
     }
     said.join(" ")
 }
 
 /// One group: by digit, in pairs where the language does so, "800" and the like as hundreds.
-fn say_group(group: &str, speech: &Speech) -> String {
-    let round = group.len() == 3 && group.ends_with("00") && !group.starts_with('0');
+fn say_group(group: &str, hyphenated: bool, speech: &Speech) -> String {
+    let round = hyphenated && group.len() == 3 && group.ends_with("00") && !group.starts_with('0');
     let pair = speech.paired_telephone && group.len() <= 2 && !group.starts_with('0');
     match number::digits(group).and_then(|(digits, _)| digits.parse().ok()) {
         Some(value) if round || pair => speech.cardinal(value),

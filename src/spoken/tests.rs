@@ -1,8 +1,18 @@
 //! What is said for what is written, language by language.
 
+mod dutch;
 mod english;
+mod french;
+mod german;
 mod hostile;
+mod italian;
+mod polish;
+mod portuguese;
+mod russian;
 mod sentences;
+mod spanish;
+mod swedish;
+mod turkish;
 
 use super::{Spoken, spoken};
 use crate::language::Language;

@@ -7,7 +7,7 @@ pub(super) const INVISIBLE_PLUS: char = '\u{2064}';
 /// Signs that mean something before a number or word; every other leading sign is punctuation.
 const LEADING: &str = "+-#@&%°§=<>~±×÷*/.";
 /// Signs that mean something after a number or word.
-const TRAILING: &str = "+%°#@&=\"^/";
+const TRAILING: &str = "+%°#@&=\"^/§";
 /// Where the ten digits of a script begin that compatibility forms leave alone.
 const ZEROS: [char; 18] = [
     '\u{660}', '\u{6F0}', '\u{7C0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}', '\u{BE6}', '\u{C66}',

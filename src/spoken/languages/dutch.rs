@@ -1,6 +1,9 @@
 //! Dutch.
 
-use crate::spoken::speech::{Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale};
+use crate::spoken::{
+    calendar,
+    speech::{Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale},
+};
 
 pub(super) static SPEECH: Speech = Speech {
     cardinal: |value, _| cardinal(value),
@@ -10,17 +13,15 @@ pub(super) static SPEECH: Speech = Speech {
         let said = cardinal(hour);
         if minute == 0 { format!("{said} uur") } else { format!("{said} uur {}", cardinal(minute)) }
     },
-    date: |day, month, year| format!("{} {} {year}", cardinal(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} {} {year}", cardinal(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("en {said}")),
     context: |context| {
         let hour = context.next_key().is_some_and(|next| next == "uur");
-        let said = crate::spoken::calendar::time(&context.word().core, context.speech).filter(|_| hour)?;
+        let said = calendar::time(&context.word().core, context.speech).filter(|_| hour)?;
         Some(said.replacen(" uur", "", 1))
     },
-    agreement: |_| Agreement::Alone,
     decimals: Decimals::ByDigit,
-    spaced_thousands: true,
     signs: Signs {
         point: "komma",
         dot: "punt",
@@ -39,12 +40,14 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("graad", "graden"),
         times: "keer",
+        fold: noun("keer", "keer"),
         section: "paragraaf",
         powers: ["kwadraat", "tot de derde"],
     },
     abbreviations: ABBREVIATIONS,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["DE", "HET", "EEN", "JA", "NEE", "IK", "JE", "WE", "NIET"],
     scales: SCALES,
     currencies: CURRENCIES,
     ..PLAIN
@@ -185,7 +188,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("MB", same("megabyte")), ("GB", same("gigabyte")), ("TB", same("terabyte")), ("W", same("watt")), ("kW", same("kilowatt")),
     ("kWh", same("kilowattuur")), ("V", same("volt")), ("ms", noun("milliseconde", "milliseconden")),
     ("s", noun("seconde", "seconden")), ("sec", noun("seconde", "seconden")), ("min", noun("minuut", "minuten")),
-    ("u", same("uur")), ("h", same("uur")),
+    ("h", same("uur")),
 ];
 
 const SCALES: &[Scale] = &[

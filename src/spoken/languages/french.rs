@@ -2,6 +2,7 @@
 
 use crate::spoken::{
     context::Context,
+    roman,
     speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
 };
 
@@ -9,7 +10,7 @@ pub(super) static SPEECH: Speech = Speech {
     cardinal,
     suffixed,
     clock,
-    date: |day, month, year| format!("{} {} {year}", day_of_month(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} {} {year}", day_of_month(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("et {said}").replace("et un demi", "et demi")),
     context,
@@ -33,6 +34,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("degré", "degrés"),
         times: "fois",
+        fold: feminine("fois", "fois"),
         section: "paragraphe",
         powers: ["au carré", "au cube"],
     },
@@ -40,6 +42,7 @@ pub(super) static SPEECH: Speech = Speech {
     titles: TITLES,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["ONU", "NON", "OUI", "LES", "PAS", "UNE", "IL", "LE", "LA", "TU", "JE"],
     scales: SCALES,
     currencies: CURRENCIES,
     ..PLAIN
@@ -88,7 +91,7 @@ fn cardinal(value: u64, agreement: Agreement) -> String {
         }
     }
     let said = bare(value, agreement);
-    let whole = said.ends_with("quatre-vingt") || value > 100 && value % 100 == 0;
+    let whole = said.ends_with("quatre-vingt") || value > 100 && value.is_multiple_of(100);
     if whole { said + "s" } else { said }
 }
 
@@ -103,7 +106,7 @@ fn bare(value: u64, agreement: Agreement) -> String {
         71 => "soixante et onze".to_owned(),
         70..80 => format!("soixante-{}", bare(value - 60, agreement)),
         80 => "quatre-vingt".to_owned(),
-        80..100 => format!("quatre-vingt-{}", bare(value - 80, agreement)),
+        81..100 => format!("quatre-vingt-{}", bare(value - 80, agreement)),
         _ => {
             let count = value / 100;
             let head = if count == 1 { "cent".to_owned() } else { format!("{} cent", SMALL[count as usize]) };
@@ -167,10 +170,22 @@ fn fraction(above: u64, below: u64) -> Option<String> {
     }
 }
 
-/// The first day of a month.
+/// The first day of a month is an ordinal, as are Roman numerals of centuries.
 fn context(context: &Context) -> Option<String> {
     let month = context.next_key().filter(|next| MONTHS.contains(&next.as_str()));
-    month.filter(|_| context.word().core == "1").map(|_| "premier".to_owned())
+    let first = month.filter(|_| context.word().core == "1").map(|_| "premier".to_owned());
+    first.or_else(|| roman(context))
+}
+
+/// XXe siècle, Louis XIV.
+fn roman(context: &Context) -> Option<String> {
+    let core = context.word().core.as_str();
+    let century = core.strip_suffix("ème").or_else(|| core.strip_suffix('e')).and_then(roman::value);
+    let king = || {
+        roman::named(context, "siècle")
+            .map(|value| if value == 1 { "premier".to_owned() } else { cardinal(value, Agreement::Masculine) })
+    };
+    century.map(ordinal).or_else(king)
 }
 
 /// "une heure": "un" is feminine before the nouns that show it.

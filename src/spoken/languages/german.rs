@@ -3,6 +3,7 @@
 use crate::spoken::{
     context::Context,
     number::Number,
+    roman,
     speech::{Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
 };
 
@@ -14,13 +15,12 @@ pub(super) static SPEECH: Speech = Speech {
         if minute == 0 { format!("{hour} uhr") } else { format!("{hour} uhr {}", cardinal(minute, Agreement::Alone)) }
     },
     suffixed,
-    date: |day, month, year| format!("{} {} {year}", ordinal(day, "r"), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} {} {year}", ordinal(day, "r"), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below),
     context,
     agreement: |next| if next.starts_with(char::is_uppercase) { Agreement::Masculine } else { Agreement::Alone },
     decimals: Decimals::ByDigit,
-    spaced_thousands: true,
     signs: Signs {
         point: "komma",
         dot: "punkt",
@@ -39,6 +39,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("grad", "grad"),
         times: "mal",
+        fold: noun("mal", "mal"),
         section: "paragraf",
         powers: ["quadrat", "hoch drei"],
     },
@@ -46,6 +47,7 @@ pub(super) static SPEECH: Speech = Speech {
     titles: TITLES,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["TÜV", "ICH", "DU", "ER", "SIE", "WIR", "JA", "DAS", "DIE", "DER", "UND", "ES"],
     scales: SCALES,
     currencies: CURRENCIES,
     ..PLAIN
@@ -103,7 +105,7 @@ fn below_million(value: u64) -> String {
     let tail = |rest: u64| if rest == 0 { String::new() } else { below_million(rest) };
     match value {
         0..20 => SMALL[value as usize].to_owned(),
-        20..100 if value % 10 == 0 => TENS[value as usize / 10].to_owned(),
+        20..100 if value.is_multiple_of(10) => TENS[value as usize / 10].to_owned(),
         20..100 => format!("{}und{}", head(value % 10), TENS[value as usize / 10]),
         100..1_000 => format!("{}hundert{}", head(value / 100), tail(value % 100)),
         _ => {
@@ -130,14 +132,16 @@ pub(super) fn ordinal(value: u64, ending: &str) -> String {
         (_, 7) => format!("{}te", said.trim_end_matches("en")),
         (_, 8) => format!("{said}e"),
         (_, 2..20) => format!("{said}te"),
-        _ => format!("{}ste", said.trim_end_matches('e').replace("e million", "e million")),
+        _ => format!("{}ste", said.trim_end_matches('e')),
     };
     stem + ending
 }
 
 fn suffixed(value: u64, ending: &str) -> Option<String> {
-    let decade =
-        || (value % 10 == 0 && value > 0).then(|| year(value).unwrap_or_else(|| cardinal(value, Agreement::Alone)));
+    let decade = || {
+        (value.is_multiple_of(10) && value > 0)
+            .then(|| year(value).unwrap_or_else(|| cardinal(value, Agreement::Alone)))
+    };
     match ending {
         "er" | "ern" => decade().map(|said| said + ending),
         "te" | "ste" | "ten" | "sten" | "ter" | "ster" | "tes" | "stes" => {
@@ -160,7 +164,8 @@ fn fraction(above: u64, below: u64) -> Option<String> {
 }
 
 fn context(context: &Context) -> Option<String> {
-    time(context).or_else(|| numeric_date(context)).or_else(|| counted(context))
+    let king = || roman::named(context, "jahrhundert").map(|value| format!("der {}", ordinal(value, "")));
+    time(context).or_else(|| numeric_date(context)).or_else(|| counted(context)).or_else(king)
 }
 
 /// "12:30 Uhr", "12.30 Uhr": the minutes follow the word.

@@ -1,22 +1,23 @@
 //! Italian.
 
-use crate::spoken::speech::{
-    Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale,
+use crate::spoken::{
+    roman,
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
 };
 
 pub(super) static SPEECH: Speech = Speech {
     cardinal,
     suffixed,
     clock,
-    date: |day, month, year| format!("{} {} {year}", day_of_month(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} {} {year}", day_of_month(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("e {}", said.replace("un mezzo", "mezzo"))),
     context: |context| {
         let month = context.next_key().filter(|next| MONTHS.contains(&next.as_str()));
-        month.filter(|_| context.word().core == "1").map(|_| "primo".to_owned())
+        let first = month.filter(|_| context.word().core == "1").map(|_| "primo".to_owned());
+        first.or_else(|| roman::named(context, "secolo").map(ordinal))
     },
     agreement: |next| if next == "ora" || next == "volta" { Agreement::Feminine } else { Agreement::Alone },
-    decimals: Decimals::AsNumber,
     signs: Signs {
         point: "virgola",
         dot: "punto",
@@ -35,6 +36,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("grado", "gradi"),
         times: "per",
+        fold: feminine("volta", "volte"),
         section: "paragrafo",
         powers: ["al quadrato", "al cubo"],
     },
@@ -42,6 +44,7 @@ pub(super) static SPEECH: Speech = Speech {
     titles: TITLES,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["RAI", "IVA", "ONU", "USA", "FIAT", "NON", "CHE", "SI", "SÌ", "NO", "IO", "TU", "CON"],
     scales: SCALES,
     currencies: CURRENCIES,
     price_joint: "e",
@@ -113,7 +116,7 @@ fn compound(value: u64) -> String {
             let count = value as usize / 100;
             let head = if count == 1 { "cento".to_owned() } else { format!("{}cento", SMALL[count]) };
             match compound(value % 100) {
-                _ if value % 100 == 0 => head,
+                _ if value.is_multiple_of(100) => head,
                 rest if rest.starts_with("ott") => head.trim_end_matches('o').to_owned() + &rest,
                 rest => head + &rest,
             }
@@ -121,7 +124,7 @@ fn compound(value: u64) -> String {
         _ => {
             let count = value / 1_000;
             let head = if count == 1 { "mille".to_owned() } else { format!("{}mila", compound(count)) };
-            if value % 1_000 == 0 { head } else { head + &compound(value % 1_000) }
+            if value.is_multiple_of(1_000) { head } else { head + &compound(value % 1_000) }
         }
     }
 }
@@ -201,7 +204,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("km", noun("chilometro", "chilometri")), ("m^2", noun("metro quadrato", "metri quadrati")),
     ("m2", noun("metro quadrato", "metri quadrati")), ("mq", noun("metro quadrato", "metri quadrati")),
     ("km^2", noun("chilometro quadrato", "chilometri quadrati")), ("m^3", noun("metro cubo", "metri cubi")),
-    ("ha", noun("ettaro", "ettari")), ("mg", noun("milligrammo", "milligrammi")), ("g", noun("grammo", "grammi")),
+    ("mg", noun("milligrammo", "milligrammi")), ("g", noun("grammo", "grammi")),
     ("kg", noun("chilo", "chili")), ("t", feminine("tonnellata", "tonnellate")), ("ml", noun("millilitro", "millilitri")),
     ("cl", noun("centilitro", "centilitri")), ("l", noun("litro", "litri")), ("L", noun("litro", "litri")),
     ("km/h", noun("chilometro orario", "chilometri orari")), ("m/s", noun("metro al secondo", "metri al secondo")),

@@ -9,6 +9,8 @@ mod polish;
 mod portuguese;
 mod russian;
 mod spanish;
+mod swedish;
+mod turkish;
 
 use super::speech::Speech;
 use crate::language::Language;
@@ -25,6 +27,8 @@ pub(super) fn speech(language: Language) -> Option<&'static Speech> {
         "pl" => Some(&polish::SPEECH),
         "ru" => Some(&russian::SPEECH),
         "pt" => Some(&portuguese::SPEECH),
+        "sv" => Some(&swedish::SPEECH),
+        "tr" => Some(&turkish::SPEECH),
         _ => None,
     }
 }

@@ -3,9 +3,7 @@
 use crate::spoken::{
     context::Context,
     number::Number,
-    speech::{
-        Agreement, Currency, Decimals, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale, slavic, slavic_feminine,
-    },
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, noun, scale, slavic, slavic_feminine},
 };
 
 pub(super) static SPEECH: Speech = Speech {
@@ -19,7 +17,7 @@ pub(super) static SPEECH: Speech = Speech {
             _ => format!("{hour} {}", cardinal(minute, Agreement::Alone)),
         }
     },
-    date: |day, month, year| format!("{} {} {year}", ordinal(day, "ego"), MONTHS[month - 1]),
+    date: |day, month, year, _| format!("{} {} {} roku", ordinal(day, "ego"), MONTHS[month - 1], ordinal(year, "ego")),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("i {said}")),
     context,
@@ -27,7 +25,6 @@ pub(super) static SPEECH: Speech = Speech {
     agreement: |next| {
         if next == "minuty" || next == "godziny" || next == "osoby" { Agreement::Feminine } else { Agreement::Alone }
     },
-    decimals: Decimals::AsNumber,
     signs: Signs {
         point: "przecinek",
         dot: "kropka",
@@ -35,7 +32,7 @@ pub(super) static SPEECH: Speech = Speech {
         plus: "plus",
         percent: noun("procent", "procent"),
         per: "na",
-        to: "do",
+        to: "",
         and: "i",
         at: "małpa",
         equals: "równa się",
@@ -46,12 +43,14 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hasztag",
         degrees: slavic("stopień", "stopnie", "stopni"),
         times: "razy",
+        fold: slavic("raz", "razy", "razy"),
         section: "paragraf",
         powers: ["do kwadratu", "do sześcianu"],
     },
     abbreviations: ABBREVIATIONS,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["PIT", "VAT", "ZUS", "NIE", "TAK", "ALE", "JAK", "CO", "TO", "NA", "DO"],
     scales: SCALES,
     currencies: CURRENCIES,
     names_hundredths: true,

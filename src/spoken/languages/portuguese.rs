@@ -1,18 +1,25 @@
 //! Portuguese, with the number words of Brazil.
 
-use crate::spoken::speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale};
+use crate::spoken::{
+    roman,
+    speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
+};
 
 pub(super) static SPEECH: Speech = Speech {
     cardinal,
     suffixed,
     clock,
-    date: |day, month, year| format!("{} de {} de {year}", day_of_month(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} de {} de {year}", day_of_month(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("e {}", said.replace("um meio", "meio"))),
     context: |context| {
         let month = context.written.get(context.at + 2).map(|word| word.core.to_lowercase());
         let first = context.word().core == "1" && context.next_key().is_some_and(|next| next == "de");
-        month.filter(|month| first && MONTHS.contains(&month.as_str())).map(|_| "primeiro".to_owned())
+        let first = month.filter(|month| first && MONTHS.contains(&month.as_str())).map(|_| "primeiro".to_owned());
+        first.or_else(|| {
+            let value = roman::named(context, "século")?;
+            if value <= 10 { ordinal(value) } else { Some(cardinal(value, Agreement::Alone)) }
+        })
     },
     agreement,
     signs: Signs {
@@ -33,6 +40,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("grau", "graus"),
         times: "vezes",
+        fold: feminine("vez", "vezes"),
         section: "parágrafo",
         powers: ["ao quadrado", "ao cubo"],
     },
@@ -40,6 +48,7 @@ pub(super) static SPEECH: Speech = Speech {
     titles: TITLES,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &["ONU", "SUS", "PIB", "IVA", "NÃO", "SIM", "EU", "QUE", "UMA", "COM", "MAS"],
     scales: SCALES,
     currencies: CURRENCIES,
     price_joint: "e",

@@ -19,15 +19,11 @@ pub(super) static SPEECH: Speech = Speech {
         };
         format!("{} {minute}", cardinal(hour, Agreement::Alone))
     },
-    date: |day, month, year| {
-        let year = year_ordinal(year);
-        format!("{} {} {year}", ordinal(day, "ое"), MONTHS[month - 1])
-    },
+    date: |day, month, year, _| format!("{} {} {} года", ordinal(day, "ое"), MONTHS[month - 1], ordinal(year, "ого")),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("и {said}")),
     context,
     form,
-    agreement: |_| Agreement::Alone,
     decimals: Decimals::AsParts(decimals),
     signs: Signs {
         point: "запятая",
@@ -36,7 +32,7 @@ pub(super) static SPEECH: Speech = Speech {
         plus: "плюс",
         percent: slavic("процент", "процента", "процентов"),
         per: "в",
-        to: "до",
+        to: "",
         and: "и",
         at: "собака",
         equals: "равно",
@@ -47,12 +43,16 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "хэштег",
         degrees: slavic("градус", "градуса", "градусов"),
         times: "на",
+        fold: slavic("раз", "раза", "раз"),
         section: "параграф",
         powers: ["в квадрате", "в кубе"],
     },
     abbreviations: ABBREVIATIONS,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &[
+        "МИД", "ГАИ", "ВУЗ", "ВАЗ", "ЗАГС", "ТАСС", "ДА", "НЕ", "НЕТ", "НО", "ВСЕ", "ТЫ", "МЫ", "ОН", "ЧТО", "КАК",
+    ],
     scales: SCALES,
     currencies: CURRENCIES,
     names_hundredths: true,
@@ -167,7 +167,7 @@ const THOUSANDS: [&str; 10] = ["", "", "двух", "трёх", "четырёх",
 
 /// The ordinal with the ending ый (nominative), ого, ому, ым, ом, ая, ой, ую, ое, ые or ых; "ое" also serves dates.
 fn ordinal(value: u64, ending: &str) -> String {
-    if value >= 1_000 && value % 1_000 == 0 {
+    if value >= 1_000 && value.is_multiple_of(1_000) {
         let count = value / 1_000;
         let prefix = THOUSANDS.get(count as usize).filter(|_| count > 1);
         return match prefix {
@@ -220,10 +220,6 @@ fn suffixed(value: u64, ending: &str) -> Option<String> {
         _ => return None,
     };
     Some(ordinal(value, full))
-}
-
-fn year_ordinal(year: &str) -> String {
-    year.to_owned() + " года"
 }
 
 /// The day of a month and the number of a year are ordinals whose case the neighbours show.
@@ -306,7 +302,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("Мб", slavic("мегабайт", "мегабайта", "мегабайт")), ("МБ", slavic("мегабайт", "мегабайта", "мегабайт")),
     ("Гб", slavic("гигабайт", "гигабайта", "гигабайт")), ("ГБ", slavic("гигабайт", "гигабайта", "гигабайт")),
     ("Вт", slavic("ватт", "ватта", "ватт")), ("кВт", slavic("киловатт", "киловатта", "киловатт")),
-    ("В", slavic("вольт", "вольта", "вольт")), ("с", slavic_feminine("секунда", "секунды", "секунд")),
+    ("В", slavic("вольт", "вольта", "вольт")), 
     ("сек", slavic_feminine("секунда", "секунды", "секунд")), ("мин", slavic_feminine("минута", "минуты", "минут")),
     ("ч", slavic("час", "часа", "часов")), ("км/час", slavic("километр в час", "километра в час", "километров в час")),
 ];

@@ -2,6 +2,7 @@
 
 use crate::spoken::{
     context::Context,
+    roman,
     speech::{Agreement, Currency, Noun, PLAIN, Scale, Signs, Speech, Words, feminine, noun, scale},
 };
 
@@ -9,7 +10,7 @@ pub(super) static SPEECH: Speech = Speech {
     cardinal,
     suffixed,
     clock,
-    date: |day, month, year| format!("{} de {} de {year}", day_of_month(day), MONTHS[month - 1]),
+    date: |day, month, _, year| format!("{} de {} de {year}", day_of_month(day), MONTHS[month - 1]),
     fraction,
     mixed: |above, below| fraction(above, below).map(|said| format!("y {}", said.trim_start_matches("un "))),
     context,
@@ -32,6 +33,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("grado", "grados"),
         times: "por",
+        fold: feminine("vez", "veces"),
         section: "artículo",
         powers: ["al cuadrado", "al cubo"],
     },
@@ -39,6 +41,9 @@ pub(super) static SPEECH: Speech = Speech {
     titles: TITLES,
     counters: COUNTERS,
     units: UNITS,
+    capitals: &[
+        "ONU", "PIB", "IVA", "AVE", "RAE", "UCI", "NO", "SI", "SÍ", "YO", "TÚ", "QUE", "MUY", "MÁS", "LOS", "LAS",
+    ],
     scales: SCALES,
     currencies: CURRENCIES,
     price_joint: "con",
@@ -102,7 +107,7 @@ fn cardinal(value: u64, agreement: Agreement) -> String {
             let hundreds = if feminine { hundreds.replace("tos", "tas") } else { hundreds.to_owned() };
             join(&hundreds, value % 100, agreement)
         }
-        30..100 if value % 10 == 0 => TENS[value as usize / 10].to_owned(),
+        30..100 if value.is_multiple_of(10) => TENS[value as usize / 10].to_owned(),
         30..100 => format!("{} y {}", TENS[value as usize / 10], cardinal(value % 10, agreement)),
         _ => match (value, agreement) {
             (1, Agreement::Masculine) => "un".to_owned(),
@@ -190,14 +195,20 @@ fn fraction(above: u64, below: u64) -> Option<String> {
     Some(format!("{} {part}{}", cardinal(above, Agreement::Masculine), if above == 1 { "" } else { "s" }))
 }
 
-/// "12:30 h" is a time in full hours; the first day of a month is an ordinal.
+/// The first day of a month is an ordinal.
 fn context(context: &Context) -> Option<String> {
     let month = || {
         let of = context.next_key()? == "de";
         let month = context.written.get(context.at + 2)?.core.to_lowercase();
         (of && MONTHS.contains(&month.as_str())).then(|| day_of_month(1))
     };
-    if context.plain_value() == Some(1) && context.word().core.len() == 1 { month() } else { None }
+    if context.plain_value() == Some(1) && context.word().core.len() == 1 { month() } else { roman(context) }
+}
+
+/// Felipe II, siglo XX: ordinals up to ten, cardinals from there on.
+fn roman(context: &Context) -> Option<String> {
+    let value = roman::named(context, "siglo")?;
+    if value <= 10 { ordinal(value, "o") } else { Some(cardinal(value, Agreement::Alone)) }
 }
 
 /// A noun's ending tells its gender often enough; words that are no nouns keep the number alone.
@@ -235,7 +246,7 @@ const UNITS: &[(&str, Noun)] = &[
     ("mm", noun("milímetro", "milímetros")), ("cm", noun("centímetro", "centímetros")), ("m", noun("metro", "metros")),
     ("km", noun("kilómetro", "kilómetros")), ("m^2", noun("metro cuadrado", "metros cuadrados")),
     ("m2", noun("metro cuadrado", "metros cuadrados")), ("km^2", noun("kilómetro cuadrado", "kilómetros cuadrados")),
-    ("m^3", noun("metro cúbico", "metros cúbicos")), ("ha", feminine("hectárea", "hectáreas")),
+    ("m^3", noun("metro cúbico", "metros cúbicos")), 
     ("mg", noun("miligramo", "miligramos")), ("g", noun("gramo", "gramos")), ("kg", noun("kilo", "kilos")),
     ("t", feminine("tonelada", "toneladas")), ("ml", noun("mililitro", "mililitros")),
     ("cl", noun("centilitro", "centilitros")), ("l", noun("litro", "litros")), ("L", noun("litro", "litros")),

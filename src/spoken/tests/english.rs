@@ -393,5 +393,27 @@ fn neighbours_and_rates() {
         ("the rep. said", "the | rep | said"),
         ("vol. 2", "volume | two"),
         ("Sat. is", "sat | is"),
+        ("AT&T's", "a t and t's"),
+        ("Q&As", "q and as"),
+        ("2:00-3:30", "two o'clock to three thirty"),
+        ("10½ shoes", "ten and a half | shoes"),
+        ("Dec. 5-7", "december | five to seven"),
+        ("the U.S.'s", "the | u s's"),
+        ("June 5 Ms. Smith", "june | fifth | miz | smith"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn names_of_large_numbers() {
+    check("en", &[
+        ("21,021", "twenty one thousand and twenty one"),
+        ("100,100", "one hundred thousand one hundred"),
+        ("987,654,321", "nine hundred and eighty seven million six hundred and fifty four thousand three hundred and twenty one"),
+        ("3,200,071,016", "three billion two hundred million seventy one thousand and sixteen"),
+        ("-418,303", "minus four hundred and eighteen thousand three hundred and three"),
+        ("1,000,000,000,000,000", "one quadrillion"),
+        ("999,999,999,999,999,999", "nine hundred and ninety nine quadrillion nine hundred and ninety nine trillion nine hundred and ninety nine billion nine hundred and ninety nine million nine hundred and ninety nine thousand nine hundred and ninety nine"),
+        ("1,000,000,000,000,000,000", "one zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero"),
     ]);
 }

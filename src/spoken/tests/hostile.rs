@@ -68,6 +68,9 @@ const PIECES: [&str; 58] = [
     "٣",
 ];
 
+/// A megabyte takes a second or two; what grows with the square of the length takes hours.
+const SOON: Duration = Duration::from_secs(30);
+
 #[test]
 fn random_words_never_panic() {
     let mut random = StdRng::seed_from_u64(7);
@@ -78,7 +81,7 @@ fn random_words_never_panic() {
         };
         let text: Vec<String> = (0..4).map(|_| word(&mut random)).collect();
         let words: Vec<&str> = text.iter().map(String::as_str).collect();
-        let said = spoken(&words, language(codes[round % 13]));
+        let said = spoken(&words, language(codes[round % 16]));
         assert_eq!(said.len(), words.len(), "{text:?}");
         assert!(
             said.iter().flat_map(|s| &s.words).all(|w| !w.is_empty() && !w.contains(' ')),
@@ -119,19 +122,14 @@ fn huge_words_are_read_fast() {
     for word in &huge {
         let begun = Instant::now();
         assert_eq!(spoken(&[word], Language::ENGLISH).len(), 1);
-        assert!(
-            begun.elapsed() < Duration::from_secs(5),
-            "{}... takes {:?}",
-            &word[..word.floor_char_boundary(4)],
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < SOON, "{}... takes {:?}", &word[..word.floor_char_boundary(4)], begun.elapsed());
     }
     let begun = Instant::now();
     let many = vec!["1984"; 200_000];
     assert_eq!(spoken(&many, Language::ENGLISH).len(), many.len());
     let digits = vec!["123"; 200_000];
     assert_eq!(spoken(&digits, language("fr")).len(), digits.len());
-    assert!(begun.elapsed() < Duration::from_secs(5), "long texts take {:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "long texts take {:?}", begun.elapsed());
 }
 
 #[test]

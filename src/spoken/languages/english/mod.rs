@@ -37,6 +37,7 @@ pub(super) static SPEECH: Speech = Speech {
         hashtag: "hashtag",
         degrees: noun("degree", "degrees"),
         times: "times",
+        fold: noun("time", "times"),
         section: "section",
         powers: ["squared", "cubed"],
     },
@@ -83,7 +84,7 @@ fn cardinal(value: u64) -> String {
         }
         _ => {
             let hundreds = format!("{} hundred", SMALL[value as usize / 100]);
-            if value % 100 == 0 { hundreds } else { format!("{hundreds} and {}", cardinal(value % 100)) }
+            if value.is_multiple_of(100) { hundreds } else { format!("{hundreds} and {}", cardinal(value % 100)) }
         }
     }
 }
@@ -109,7 +110,7 @@ fn suffixed(value: u64, ending: &str) -> Option<String> {
     match ending.to_lowercase().as_str() {
         "st" | "nd" | "rd" | "th" => Some(ordinal(value)),
         "sts" | "nds" | "rds" | "ths" => Some(ordinal(value) + "s"),
-        "s" | "'s" if value % 10 == 0 && value > 0 => {
+        "s" | "'s" if value.is_multiple_of(10) && value > 0 => {
             let said = year(value).unwrap_or_else(|| cardinal(value));
             Some(plural(said.strip_prefix("one ").unwrap_or(&said)))
         }
@@ -150,7 +151,7 @@ fn clock(hour: u64, minute: u64) -> String {
     }
 }
 
-fn date(day: u64, month: usize, year: &str) -> String {
+fn date(day: u64, month: usize, _: u64, year: &str) -> String {
     format!("{} {} {year}", tables::MONTHS[month - 1], ordinal(day))
 }
 

@@ -1,7 +1,7 @@
 //! What the neighbours of an English word decide: dates, saints and streets, Roman numerals, rooms and roads.
 
 use super::{code, ordinal, tables::MONTHS, year};
-use crate::spoken::{calendar, context::Context};
+use crate::spoken::{calendar, context::Context, roman};
 
 /// Names whose numbers are read in pairs of digits.
 const NUMBERED: [&str; 16] = [
@@ -153,27 +153,11 @@ fn hour(context: &Context) -> Option<String> {
     Some(said.trim_end_matches(" o'clock").to_owned())
 }
 
-/// The value of a Roman numeral below ninety in its one proper spelling.
-fn roman_value(numeral: &str) -> Option<u64> {
-    const PARTS: [(&str, u64); 7] = [("L", 50), ("XL", 40), ("X", 10), ("IX", 9), ("V", 5), ("IV", 4), ("I", 1)];
-    let spell = |mut value: u64| {
-        let mut spelled = String::new();
-        for (part, worth) in PARTS {
-            while value >= worth {
-                spelled += part;
-                value -= worth;
-            }
-        }
-        spelled
-    };
-    (numeral.len() <= 7).then(|| (1..90).find(|value| spell(*value) == numeral))?
-}
-
 /// Henry VIII, World War II. One letter counts only behind a noun that is numbered, or between a name and a small word.
 fn roman(context: &Context) -> Option<String> {
     let core = context.word().core.as_str();
     let (core, ending) = core.strip_suffix("'s").map_or((core, ""), |stem| (stem, "'s"));
-    let value = roman_value(core)?;
+    let value = roman::value(core)?;
     let previous = context.previous().filter(|previous| previous.is_capitalised() && !previous.parted)?;
     let noun = previous.core.to_lowercase();
     let counted = COUNTED.contains(&noun.as_str());
