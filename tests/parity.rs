@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "parity/aligner.rs"]
+mod aligner;
 #[path = "parity/speaker.rs"]
 mod speaker;
 #[path = "support/mod.rs"]
@@ -18,6 +20,7 @@ mod whisper;
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
+    trials.extend(aligner::trials());
     trials.extend(weights::trials());
     trials.extend(vad::trials());
     trials.extend(speaker::trials());

@@ -26,10 +26,10 @@ use crate::{
 /// Frames of every aligner in a second.
 pub const FRAMES_PER_SECOND: f64 = 50.0;
 /// Below this mean score a text is not what is heard.
-pub const LEAST_SCORE: f32 = 0.25;
+pub const LEAST_SCORE: f32 = 0.4;
 /// How long a character lasts at most, on average, and a word beyond that, in frames. Nobody speaks slower: where a word
 /// seems to, a part of it was found in what somebody else says.
-const LONGEST_CHARACTER: usize = 15;
+const LONGEST_CHARACTER: usize = 8;
 const LONGEST_REST: usize = 25;
 /// Log-probabilities are no lower than this: a label that the network rules out costs much, but no path is impossible.
 const FLOOR: f32 = -50.0;

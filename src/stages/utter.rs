@@ -94,10 +94,12 @@ const LEAST_PROBABILITY: f32 = 1e-6;
 fn move_to_file(words: &mut [Word], origin: f64, chunk: &Chunk) {
     let bounds = chunk.span();
     let moved = |span: Span| span.shift(bounds.start - origin).clamp(&bounds);
-    for word in words {
+    for word in words.iter_mut() {
         word.span = word.span.map(moved);
         word.characters.iter_mut().for_each(|character| character.span = character.span.map(moved));
     }
+    // The last frame may reach past the end of the chunk.
+    order::straighten(words, &bounds);
 }
 
 /// Where the text is not what is heard, and where something is said that no word stands for.
