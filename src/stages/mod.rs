@@ -11,6 +11,7 @@ pub mod embed;
 pub mod identify;
 pub mod language;
 mod order;
+pub mod romanise;
 pub mod row;
 pub mod rules;
 pub mod script;
