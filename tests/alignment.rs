@@ -196,9 +196,15 @@ fn odd_texts(need: &Need) {
     assert!(words(&symbols).iter().all(|word| word.source == Source::Interpolated) && words(&symbols).len() == 4);
     assert!(symbols.warnings.iter().any(|warning| warning.contains("could not be aligned")), "{:?}", symbols.warnings);
     // More characters than there are frames.
-    let crowd = align(&"supercalifragilistic ".repeat(200)).unwrap();
-    assert_sound(&crowd);
-    assert!(crowd.warnings.iter().any(|warning| warning.contains("could not be aligned")));
+    let crowd = "supercalifragilistic ".repeat(200);
+    assert!(matches!(align(&crowd), Err(Error::Request(reason)) if reason.contains("more text was given")));
+    // Of several pieces only that one suffers.
+    let pieces = [(Span::new(6.0, 10.0), "didn't know you were there"), (Span::new(10.0, 12.0), crowd.as_str())];
+    let pieces = GivenText::Pieces(pieces.map(|(span, text)| (span, text.to_owned())).into());
+    let spread = need.align(need.decoded(), &pieces, &options(Align::Ctc, "en")).unwrap();
+    assert!(spread.segments[0].words.iter().all(|word| word.source == Source::Aligned));
+    assert!(spread.segments[1].words.iter().all(|word| word.source == Source::Interpolated && word.span.is_some()));
+    assert!(spread.warnings.iter().any(|warning| warning.contains("could not be aligned")), "{:?}", spread.warnings);
 }
 
 /// The sample three times, as one piece with its text three times.

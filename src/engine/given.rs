@@ -1,7 +1,8 @@
 //! Word times for a text that somebody else has written: the whole of a recording, or pieces with their times.
 //!
-//! A text for a long recording must first be shared out among its chunks. For that the recording is transcribed, and the
-//! given words go where the words that they match were heard (a diff of the two texts); then every chunk's share is timed.
+//! Where there is an aligner, it places all of a text at once ([`super::forced`]). Cross-attention reads no more than a chunk
+//! at a time, so a text for a long recording must first be shared out among its chunks: the recording is transcribed, and
+//! the given words go where the words that they match were heard (a diff of the two texts); then each share is timed.
 
 use std::{ops::Range, sync::Arc};
 
@@ -36,7 +37,7 @@ use crate::{
 pub enum GivenText {
     /// What is said in the whole recording.
     Whole(String),
-    /// What is said when: in order of time, each at most 30 s long.
+    /// What is said when, in order of time; each at most 30 s long where there is no aligner for the language.
     Pieces(Vec<(Span, String)>),
 }
 
@@ -83,6 +84,12 @@ impl Aligner<'_> {
             let passage = Passage { words: untimed(&units, language), stretches: chunks.to_vec() };
             let mut warnings = Vec::new();
             let placed = forced::place(vec![passage], &timing, language, &mut warnings, self.watch)?;
+            let words = || placed.iter().flatten().flat_map(|utterance| &utterance.words);
+            let sayable = text.chars().any(char::is_alphanumeric);
+            if sayable && words().all(|word| word.source == Source::Interpolated) {
+                let Span { start, end } = chunks[0].span().union(&chunks[chunks.len() - 1].span());
+                return Err(too_much(start, end));
+            }
             let mut transcript = Transcript::assemble(placed.into_iter().flatten().collect(), Vec::new());
             (transcript.language, transcript.language_probability) = (language, probability);
             transcript.warnings = warnings;
@@ -184,15 +191,19 @@ impl Aligner<'_> {
             let own = if text.is_empty() { Vec::new() } else { self.transcriber.tokenizer().encode(&spaced)? };
             if own.len() > limit {
                 let Span { start, end } = chunk.span();
-                return Err(Error::Request(format!(
-                    "more text was given for {start:.1}-{end:.1} s than can be said there; check that the text belongs to the recording"
-                )));
+                return Err(too_much(start, end));
             }
             tokens.push(own);
         }
         let placed = self.recording(chunks, self.script.clone()).place(language, tokens)?;
         Ok(placed.into_iter().zip(texts).map(|(words, text)| as_given(words, text, language)).collect())
     }
+}
+
+fn too_much(start: f64, end: f64) -> Error {
+    Error::Request(format!(
+        "more text was given for {start:.1}-{end:.1} s than can be said there; check that the text belongs to the recording"
+    ))
 }
 
 /// What is listened to for a piece.

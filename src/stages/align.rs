@@ -305,13 +305,20 @@ mod tests {
 
     #[test]
     fn characters_without_a_label_are_heard_as_anything() {
-        let words = aligned("ab жж cd", "_a_b_|_x_y_|c_d_", None, "en");
+        let words = aligned("ab 77 cd", "_a_b_|_x_y_|c_d_", None, "cy");
         assert_eq!(
             words.iter().map(|word| word.source).collect::<Vec<_>>(),
             [Source::Aligned, Source::Wildcard, Source::Aligned]
         );
         let spans = in_frames(&words);
         assert!(spans[1].0 >= 6 && spans[1].1 <= 11, "{spans:?}");
+    }
+
+    #[test]
+    fn another_script_is_heard_in_latin_letters() {
+        let words = aligned("ab да", "_a_b_|_d_a_", None, "ru");
+        assert_eq!(in_frames(&words), [(1, 4), (7, 10)]);
+        assert!(words.iter().all(|word| word.source == Source::Aligned && word.characters.len() == 2));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::align::Hearing;
+use super::{align::Hearing, romanise::romanise};
 use crate::{
     language::Language,
     span::Span,
@@ -38,7 +38,7 @@ impl Line {
         for (_, form) in words.iter().zip(forms) {
             let start = line.sounds.len();
             for part in &form.words {
-                let own: Vec<Sound> = part.chars().filter_map(|character| sound(character, hearing)).collect();
+                let own = sounds(part, hearing, language);
                 if !own.is_empty() && !line.sounds.is_empty() {
                     line.sounds.extend(border);
                 }
@@ -50,6 +50,18 @@ impl Line {
         }
         line
     }
+}
+
+/// The sounds of a spoken word. One in another script than the labels is read in Latin letters, where the labels are those.
+fn sounds(word: &str, hearing: &Hearing, language: Language) -> Vec<Sound> {
+    let own = |text: &str| text.chars().filter_map(|character| sound(character, hearing)).collect::<Vec<_>>();
+    let known = |sounds: &[Sound]| !sounds.is_empty() && sounds.iter().all(|sound| sound.column != hearing.any());
+    let as_written = own(word);
+    if known(&as_written) || hearing.labels.of('a').is_none() {
+        return as_written;
+    }
+    let in_latin = own(&romanise(word, language));
+    if known(&in_latin) { in_latin } else { as_written }
 }
 
 fn sound(character: char, hearing: &Hearing) -> Option<Sound> {

@@ -29,6 +29,7 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         plain("transcribe::bodies_that_are_no_form_are_refused", bodies_that_are_no_form_are_refused),
         with_sample("transcribe::the_answer_has_the_keys_of_both_versions", the_answer_has_the_keys_of_both_versions),
         with_sample("transcribe::without_word_times_and_speakers", without_word_times_and_speakers),
+        with_sample("transcribe::characters_on_request", characters_on_request),
         with_sample("transcribe::every_spelling_of_a_boolean_is_taken", every_spelling_of_a_boolean_is_taken),
         with_sample("transcribe::silence_and_a_blink_are_empty_transcripts", |_| {
             silence_and_a_blink_are_empty_transcripts()
@@ -230,6 +231,22 @@ fn without_word_times_and_speakers(sample: &Path) {
         assert!(body.get("speaker_activity_segments").is_none());
         assert!(!body["full_text"].as_str().unwrap().is_empty());
     }
+}
+
+fn characters_on_request(sample: &Path) {
+    let (_, body) = answer(upload(sample).text("return_char_alignments", "true").text("language", "en"));
+    let segments = body["segments"].as_array().unwrap();
+    for segment in segments {
+        let words = segment["words"].as_array().unwrap();
+        assert!(words.iter().all(|word| word["source"] == "aligned"), "{words:?}");
+        let characters = segment["chars"].as_array().unwrap();
+        let text: String = characters.iter().filter_map(|entry| entry["char"].as_str()).collect();
+        assert_eq!(text, segment["text"].as_str().unwrap().replace(' ', ""));
+        let timed = characters.iter().filter(|entry| entry["start"].as_f64() < entry["end"].as_f64());
+        assert_eq!(timed.count(), text.chars().filter(|character| character.is_alphanumeric()).count(), "{text}");
+    }
+    let (_, body) = answer(upload(sample).text("language", "en"));
+    assert!(body["segments"].as_array().unwrap().iter().all(|segment| segment.get("chars").is_none()));
 }
 
 fn every_spelling_of_a_boolean_is_taken(_: &Path) {
