@@ -243,7 +243,9 @@ fn characters_on_request(sample: &Path) {
         let text: String = characters.iter().filter_map(|entry| entry["char"].as_str()).collect();
         assert_eq!(text, segment["text"].as_str().unwrap().replace(' ', ""));
         let timed = characters.iter().filter(|entry| entry["start"].as_f64() < entry["end"].as_f64());
-        assert_eq!(timed.count(), text.chars().filter(|character| character.is_alphanumeric()).count(), "{text}");
+        // The apostrophe of "didn't" is heard as well.
+        let heard = text.chars().filter(|character| character.is_alphanumeric() || *character == '\'');
+        assert_eq!(timed.count(), heard.count(), "{text}");
     }
     let (_, body) = answer(upload(sample).text("language", "en"));
     assert!(body["segments"].as_array().unwrap().iter().all(|segment| segment.get("chars").is_none()));
