@@ -8,16 +8,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from alignment import AFTER, BEFORE
-from model import LABELS, TAPS, Head
+from model import ACCENTED, LABELS, TAPS, Head
 
 
-def save(head: Head, path: Path, dtype: torch.dtype = torch.float16):
+def save(head: Head, path: Path, dtype: torch.dtype = torch.float16, languages: tuple[str, ...] = ("en",)):
     """Writes the weights and, as JSON under "palabra", what a reader has to know."""
     about = {
         "encoder": "whisper-base",
         "taps": TAPS,
-        "labels": LABELS,
-        "languages": ["en"],
+        "labels": (LABELS + ACCENTED)[: head.ctc.out_features],
+        "languages": list(languages),
         "start_offset": 0,
         "end_offset": 0,
         "before": BEFORE,
