@@ -7,9 +7,9 @@ from alignment import FRAME_SECONDS, align, best_path, spans, states_of
 from features import Features
 from model import BLANK, Head, labels_of
 
-LEAST_SCORE = -0.9
+LEAST_SCORE = -1.6
 """Mean log-probability of a recording's characters below which its text is not taken for what is said."""
-ELSEWHERE_PENALTY = 1.0
+ELSEWHERE_PENALTY = 0.5
 """How much less likely than its likeliest label a frame is that lies before or behind the text of a long reading."""
 
 

@@ -34,6 +34,7 @@ def load(path: Path) -> Head:
     blocks = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
     width, states = tensors["project.weight"].shape
     kernel = tensors["blocks.0.depthwise.weight"].shape[2]
-    head = Head(width, tensors["mel.0.weight"].shape[0], len(blocks), kernel, states)
+    labels = tensors["ctc.weight"].shape[0]
+    head = Head(width, tensors["mel.0.weight"].shape[0], len(blocks), kernel, states, labels)
     head.load_state_dict(tensors)
     return head.eval()
