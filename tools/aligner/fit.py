@@ -36,7 +36,9 @@ def crop(features: Features, rng: random.Random) -> tuple[int, int, list]:
 
 def frame_targets(words: list, frames: int, frame: numpy.ndarray, flat: bool) -> numpy.ndarray:
     """The label of every frame's centre. In a word the characters share the frames evenly while `flat`, later as the
-    model itself places them best (hard expectation maximisation)."""
+    model itself places them best (hard expectation maximisation). Nothing is told of words that have no times."""
+    if any(start is None for _, start, _ in words):
+        return numpy.full(frames, IGNORED)
     targets = numpy.full(frames, BETWEEN, numpy.int64)
     for word, start, end in words:
         labels = numpy.array(labels_of(word))
@@ -56,7 +58,7 @@ def as_rounded(taps: numpy.ndarray) -> numpy.ndarray:
     return numpy.round(taps / scale) * scale
 
 
-def batch_of(chosen: list[Features], rng: random.Random):
+def batch_of(chosen: list[Features], rng: random.Random, crop=crop):
     """Padded taps, mel, and (frames, words) of a crop of each."""
     crops = [crop(features, rng) for features in chosen]
     longest = max(last - first for first, last, _ in crops)
@@ -88,7 +90,8 @@ def losses(head: Head, taps, mel, contents, flat: bool):
     for row, (count, words) in enumerate(contents):
         told = frame[row, :count].detach().double().numpy()
         targets[row, :count] = torch.from_numpy(frame_targets(words, count, told, flat))
-    edges = functional.nll_loss(frame.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+    told = (targets != IGNORED).any()
+    edges = functional.nll_loss(frame.flatten(0, 1), targets.flatten(), ignore_index=IGNORED) if told else 0 * frame.sum()
     return (path / lengths).mean(), edges
 
 
@@ -97,11 +100,12 @@ def schedule(done: float) -> float:
     return 0.02 + done / 0.1 if done < 0.098 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.1) / 0.9)
 
 
-def fit(corpus: list[Features], steps: int, seed: int, batch: int = 12, rate: float = 2e-3, width: int = 192) -> Head:
+def fit(corpus: list[Features], steps: int, seed: int, batch: int = 12, rate: float = 2e-3, width: int = 192,
+        head: Head | None = None, crop=crop) -> Head:
     """A trained head: AdamW, linear warm-up and cosine decay, and the running mean of the weights at the end."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    head = Head(width=width)
+    fresh, head = head is None, head or Head(width=width)
     mean = copy.deepcopy(head).eval()
     optimiser = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=0.01)
     usable = [features for features in corpus if len(features.words) >= 4]
@@ -113,7 +117,7 @@ def fit(corpus: list[Features], steps: int, seed: int, batch: int = 12, rate: fl
             queue = rng.sample(usable, len(usable)) + queue
         chosen = [queue.pop() for _ in range(batch)]
         head.train()
-        path, edges = losses(head, *batch_of(chosen, rng), flat=step < 60)
+        path, edges = losses(head, *batch_of(chosen, rng, crop), flat=fresh and step < 60)
         optimiser.zero_grad()
         (0.5 * path + edges).backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)

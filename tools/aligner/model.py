@@ -6,8 +6,10 @@ from torch.nn import functional
 
 LABELS = ["", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
 """Index = label; "" is CTC's blank, "|" what lies between words."""
+ACCENTED = list("àáâãäçèéêëìíîïñòóôõöùúûüßœæ")
+"""What German, Spanish, French, Italian and Portuguese write besides; a multilingual head has these labels behind."""
 BLANK, BETWEEN = 0, 1
-INDEX = {label: index for index, label in enumerate(LABELS)}
+INDEX = {label: index for index, label in enumerate(LABELS + ACCENTED)}
 TAPS = [2, 4, 6]
 
 
@@ -45,7 +47,8 @@ class Block(nn.Module):
 class Head(nn.Module):
     """taps (batch, 3, frames, 512), mel (batch, 2 frames, 80) -> two log-probabilities (batch, frames, labels)."""
 
-    def __init__(self, width: int = 192, mel_width: int = 96, blocks: int = 2, kernel: int = 9, states: int = 512):
+    def __init__(self, width: int = 192, mel_width: int = 96, blocks: int = 2, kernel: int = 9, states: int = 512,
+                 labels: int = len(LABELS)):
         super().__init__()
         self.taps = nn.ModuleList(Tap(states) for _ in TAPS)
         self.mix = nn.Parameter(torch.zeros(len(TAPS)))
@@ -56,8 +59,8 @@ class Head(nn.Module):
         )
         self.blocks = nn.ModuleList(Block(width, kernel) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
-        self.ctc = nn.Linear(width, len(LABELS))
-        self.frame = nn.Linear(width, len(LABELS))
+        self.ctc = nn.Linear(width, labels)
+        self.frame = nn.Linear(width, labels)
 
     def forward(self, taps, mel):
         weights = self.mix.softmax(0)

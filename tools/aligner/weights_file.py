@@ -8,16 +8,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from alignment import AFTER, BEFORE
-from model import LABELS, TAPS, Head
+from model import ACCENTED, LABELS, TAPS, Head
 
 
-def save(head: Head, path: Path, dtype: torch.dtype = torch.float16):
+def save(head: Head, path: Path, dtype: torch.dtype = torch.float16, languages: tuple[str, ...] = ("en",)):
     """Writes the weights and, as JSON under "palabra", what a reader has to know."""
     about = {
         "encoder": "whisper-base",
         "taps": TAPS,
-        "labels": LABELS,
-        "languages": ["en"],
+        "labels": (LABELS + ACCENTED)[: head.ctc.out_features],
+        "languages": list(languages),
         "start_offset": 0,
         "end_offset": 0,
         "before": BEFORE,
@@ -34,6 +34,7 @@ def load(path: Path) -> Head:
     blocks = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
     width, states = tensors["project.weight"].shape
     kernel = tensors["blocks.0.depthwise.weight"].shape[2]
-    head = Head(width, tensors["mel.0.weight"].shape[0], len(blocks), kernel, states)
+    labels = tensors["ctc.weight"].shape[0]
+    head = Head(width, tensors["mel.0.weight"].shape[0], len(blocks), kernel, states, labels)
     head.load_state_dict(tensors)
     return head.eval()
