@@ -24,7 +24,10 @@ use std::{
 };
 
 /// The aligner heads that Palabra has trained itself, as safetensors: part of the program.
-pub const HEADS: [&[u8]; 1] = [include_bytes!("../../weights/aligner-en.safetensors")];
+pub const HEADS: [&[u8]; 2] = [
+    include_bytes!("../../weights/aligner-en.safetensors"),
+    include_bytes!("../../weights/aligner-multilingual.safetensors"),
+];
 
 pub use manifest::{Manifest, Model, Role, Source, Wheel};
 pub use record::{FileRecord, Record};
