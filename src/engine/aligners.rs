@@ -18,7 +18,10 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     language::Language,
-    models::{aligner::Aligner, labels::Labels},
+    models::{
+        aligner::{Aligner, LEAST_SCORE},
+        labels::Labels,
+    },
     progress::Watch,
     stages::{
         align::Hearing,
@@ -92,7 +95,9 @@ impl Timing {
     /// What is known of the aligner for `language`.
     pub(super) fn hearing(&self, language: Language) -> Option<Hearing<'_>> {
         if let Some(labels) = self.network(language).and_then(|ear| ear.labels.as_ref()) {
-            return Some(Hearing { labels, offsets: (0.0, 0.0), reach: (0.0, 0.0), characters: self.characters });
+            let characters = self.characters;
+            let (offsets, reach) = ((0.0, 0.0), (0.0, 0.0));
+            return Some(Hearing { labels, offsets, reach, least_score: LEAST_SCORE, characters });
         }
         ears::head(&self.heads, language).map(|head| ears::hearing(head, self.characters))
     }

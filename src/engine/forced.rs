@@ -8,7 +8,7 @@ use crate::{
     progress::{StageName, Watch},
     span::Span,
     stages::{
-        align::{self, Emissions, FRAMES_PER_SECOND},
+        align::{self, Emissions, FRAMES_PER_SECOND, Hearing},
         chunk::LONGEST,
         ears::{Ears, Listen},
         utter,
@@ -59,7 +59,7 @@ pub(super) fn place(
             continue;
         };
         align::align(&mut words, &heard, &hearing, language);
-        placed.push(utterances(words, &stretches, &starts, language, warnings));
+        placed.push(utterances(words, &stretches, &starts, (language, &hearing), warnings));
     }
     Ok(placed)
 }
@@ -70,7 +70,7 @@ fn utterances(
     words: Vec<Word>,
     stretches: &[Chunk],
     starts: &[usize],
-    language: Language,
+    (language, hearing): (Language, &Hearing),
     warnings: &mut Vec<String>,
 ) -> Vec<Utterance> {
     let seconds = |stretch: usize| starts[stretch] as f64 / FRAMES_PER_SECOND;
@@ -85,7 +85,7 @@ fn utterances(
     }
     let said = shares.into_iter().zip(stretches).enumerate().filter(|(_, (words, _))| !words.is_empty());
     let utterances = said.map(|(index, (words, chunk))| {
-        let (utterance, new) = utter::placed(words, language, seconds(index), chunk);
+        let (utterance, new) = utter::placed(words, hearing, language, seconds(index), chunk);
         warnings.extend(new);
         utterance
     });

@@ -25,8 +25,6 @@ use crate::{
 
 /// Frames of every aligner in a second.
 pub const FRAMES_PER_SECOND: f64 = 50.0;
-/// Below this mean score a text is not what is heard.
-pub const LEAST_SCORE: f32 = 0.4;
 /// How long a character lasts at most, on average, and a word beyond that, in frames. Nobody speaks slower: where a word
 /// seems to, a part of it was found in what somebody else says.
 const LONGEST_CHARACTER: usize = 8;
@@ -93,6 +91,8 @@ pub struct Hearing<'a> {
     pub offsets: (f64, f64),
     /// How far the second pass may move the start of a word to the left, and its end to the right, in seconds.
     pub reach: (f64, f64),
+    /// Below this mean score of its words a text is not what is heard.
+    pub least_score: f32,
     /// Whether characters are wanted, too.
     pub characters: bool,
 }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn hearing(labels: &Labels) -> Hearing<'_> {
-        Hearing { labels, offsets: (0.0, 0.0), reach: (0.06, 0.1), characters: true }
+        Hearing { labels, offsets: (0.0, 0.0), reach: (0.06, 0.1), least_score: 0.4, characters: true }
     }
 
     fn aligned(text: &str, ctc: &str, frame: Option<&str>, language: &str) -> Vec<Word> {

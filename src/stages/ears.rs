@@ -104,6 +104,7 @@ pub fn hearing(head: &Aligner, characters: bool) -> Hearing<'_> {
         labels: head.labels(),
         offsets: (head.config.start_offset, head.config.end_offset),
         reach: (head.config.before, head.config.after),
+        least_score: head.config.least_score,
         characters,
     }
 }

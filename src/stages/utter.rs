@@ -61,14 +61,20 @@ pub fn set_times(utterance: &mut Utterance, emissions: &Emissions, hearing: &Hea
     align::align(&mut utterance.words, emissions, hearing, utterance.language);
     move_to_file(&mut utterance.words, 0.0, chunk);
     utterance.span = extent(&utterance.words).unwrap_or_else(|| speech(chunk));
-    doubts(&utterance.words, chunk)
+    doubts(&utterance.words, hearing, chunk)
 }
 
 /// The utterance of words that an aligner has placed in a chunk, and warnings as those of [`set_times`]. The words' times
 /// count from `origin` seconds before the chunk's start.
-pub fn placed(mut words: Vec<Word>, language: Language, origin: f64, chunk: &Chunk) -> (Utterance, Vec<String>) {
+pub fn placed(
+    mut words: Vec<Word>,
+    hearing: &Hearing,
+    language: Language,
+    origin: f64,
+    chunk: &Chunk,
+) -> (Utterance, Vec<String>) {
     move_to_file(&mut words, origin, chunk);
-    let warnings = doubts(&words, chunk);
+    let warnings = doubts(&words, hearing, chunk);
     let text = words
         .iter()
         .enumerate()
@@ -103,11 +109,11 @@ fn move_to_file(words: &mut [Word], origin: f64, chunk: &Chunk) {
 }
 
 /// Where the text is not what is heard, and where something is said that no word stands for.
-fn doubts(words: &[Word], chunk: &Chunk) -> Vec<String> {
+fn doubts(words: &[Word], hearing: &Hearing, chunk: &Chunk) -> Vec<String> {
     let Some(Span { start, end }) = extent(words) else { return Vec::new() };
     let mut warnings = Vec::new();
     match align::mean_score(words) {
-        Some(score) if score >= align::LEAST_SCORE => {}
+        Some(score) if score >= hearing.least_score => {}
         Some(score) => warnings.push(format!(
             "{start:.2}-{end:.2} s: the text does not match what is heard (score {score:.2}); its word times are not reliable"
         )),
