@@ -97,7 +97,7 @@ def schedule(done: float) -> float:
     return 0.02 + done / 0.1 if done < 0.098 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.1) / 0.9)
 
 
-def fit(corpus: list[Features], steps: int, seed: int, batch: int = 12, rate: float = 2e-3, width: int = 192) -> Head:
+def fit(corpus: list[Features], steps: int, seed: int, batch: int = 8, rate: float = 2e-3, width: int = 192) -> Head:
     """A trained head: AdamW, linear warm-up and cosine decay, and the running mean of the weights at the end."""
     torch.manual_seed(seed)
     rng = random.Random(seed)

@@ -30,6 +30,8 @@ SPOKEN_COUNTS = {"phrases": 420, "dictionary": 120, "numbers": 120}
 SINGLE_WORDS = 500
 HELD_OUT_SPEAKERS = 16
 MOST_OF_A_SPEAKER = 130
+# Speakers with more than five recordings fill at most so many windows: many speakers teach more than much of one.
+MUCH_OF_FEW_WINDOWS = 120
 
 
 def minutes(utterances: list[Utterance]) -> float:
@@ -74,7 +76,8 @@ def balanced(utterances: list[Utterance], rng: random.Random) -> list[Utterance]
 
 
 def training_windows(recorded, spoken, copies: int, seed: int):
-    """Windows of sentences and of isolated words: one clean copy of the many speakers and `copies` changed ones."""
+    """Windows of sentences and of isolated words: one clean copy of the many speakers, `copies` changed ones of their
+    sentences, and one more of the isolated words."""
     rng = random.Random(seed)
     wanted = set(synthesis.DIGITS + synthesis.NUMBERS + synthesis.DATES)
     cut = single_words(recorded, wanted, 1200, rng)
@@ -84,12 +87,12 @@ def training_windows(recorded, spoken, copies: int, seed: int):
     much = [utterance for utterance in recorded if utterance.speaker in few]
     windows = packed("clean", many + spoken["flite"][::2], "speech", False, recorded, seed)
     windows += packed("clean-single", alone[::2], "single", False, recorded, seed)
+    windows += packed("changed-few", much, "speech", True, recorded, seed)[:MUCH_OF_FEW_WINDOWS]
     for copy in range(copies):
         said = spoken["flite"][copy % 2 :: 2]
         windows += packed(f"changed-{copy}", many + said, "speech", True, recorded, seed + 1 + copy)
+    for copy in range(copies + 1):
         windows += packed(f"changed-single-{copy}", alone, "single", True, recorded, seed + 1 + copy)
-        if copy == 0:
-            windows += packed("changed-few", much, "speech", True, recorded, seed)
     return windows, cut
 
 
