@@ -13,6 +13,7 @@ import argparse
 import collections
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy
@@ -117,6 +118,15 @@ def joined_singles(utterances: list[Utterance]) -> list[Utterance]:
     return recordings
 
 
+def check_tools(encoder: str):
+    """Stops with a sentence that says what is missing, before any work is done."""
+    for program, package in {"flite": "flite", "cc": "gcc"}.items():
+        if not shutil.which(program):
+            raise SystemExit(f"{program} is missing: install the system's package {package}")
+    if not shutil.which(encoder):
+        raise SystemExit(f"{encoder} is missing: build it with cargo build --release --example encoder_states")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="recorded speech in LibriSpeech's layout")
@@ -124,10 +134,11 @@ def main():
     parser.add_argument("--whisper", default="base", help="faster-whisper's name or folder of Whisper base")
     parser.add_argument("--encoder", required=True, help="the program built from examples/encoder_states.rs")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--copies", type=int, default=4, help="changed copies of the recordings of many speakers")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--copies", type=int, default=1, help="changed copies of the recordings of many speakers")
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--seed", type=int, default=20)
     arguments = parser.parse_args()
+    check_tools(arguments.encoder)
     work, rng, counts = arguments.work, random.Random(arguments.seed), {}
     work.mkdir(parents=True, exist_ok=True)
 
@@ -137,6 +148,8 @@ def main():
 
     labeller = Labeller(arguments.whisper, work / "labels.jsonl")
     recorded = [item for folder in arguments.folders for item in read_folder(folder, labeller, counter(folder.name))]
+    if not recorded:
+        raise SystemExit("no recording with a trusted text: give folders of flac or wav files, of at most 28 s each")
     teacher = Teacher()
     texts = [item.words for item in recorded]
     spoken = synthetic(work / "flite", texts, sorted(teacher.known), arguments.seed, counter("flite"))
@@ -144,7 +157,7 @@ def main():
     recorded = placed_by(teacher, recorded, work / "teacher.json", counter("teacher"))
     singles = collections.Counter(item.speaker for item in recorded)
     speakers = sorted(name for name, size in singles.items() if size <= 5)
-    kept_out = set(rng.sample(speakers, HELD_OUT_SPEAKERS))
+    kept_out = set(rng.sample(speakers, min(HELD_OUT_SPEAKERS, len(speakers) // 4)))
     held_out = {
         "held-out speakers (teacher's times)": [item for item in recorded if item.speaker in kept_out],
         "held-out flite voice": spoken["held-out-flite"],
