@@ -65,7 +65,7 @@ class Head(nn.Module):
     def forward(self, taps, mel):
         weights = self.mix.softmax(0)
         mixed = sum(weight * tap(taps[:, index]) for index, (weight, tap) in enumerate(zip(weights, self.taps)))
-        x = self.project(self.dropout(mixed))
+        x = self.dropout(self.project(mixed))
         x = x + self.mel[1](functional.gelu(self.mel[0](mel.transpose(1, 2)))).transpose(1, 2)
         for block in self.blocks:
             x = block(x)

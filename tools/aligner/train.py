@@ -13,6 +13,7 @@ import argparse
 import collections
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy
@@ -30,6 +31,8 @@ SPOKEN_COUNTS = {"phrases": 420, "dictionary": 120, "numbers": 120}
 SINGLE_WORDS = 500
 HELD_OUT_SPEAKERS = 16
 MOST_OF_A_SPEAKER = 130
+# Speakers with more than five recordings fill at most so many windows: many speakers teach more than much of one.
+MUCH_OF_FEW_WINDOWS = 120
 
 
 def minutes(utterances: list[Utterance]) -> float:
@@ -74,7 +77,8 @@ def balanced(utterances: list[Utterance], rng: random.Random) -> list[Utterance]
 
 
 def training_windows(recorded, spoken, copies: int, seed: int):
-    """Windows of sentences and of isolated words: one clean copy of the many speakers and `copies` changed ones."""
+    """Windows of sentences and of isolated words: one clean copy of the many speakers, `copies` changed ones of their
+    sentences, and one more of the isolated words."""
     rng = random.Random(seed)
     wanted = set(synthesis.DIGITS + synthesis.NUMBERS + synthesis.DATES)
     cut = single_words(recorded, wanted, 1200, rng)
@@ -84,12 +88,12 @@ def training_windows(recorded, spoken, copies: int, seed: int):
     much = [utterance for utterance in recorded if utterance.speaker in few]
     windows = packed("clean", many + spoken["flite"][::2], "speech", False, recorded, seed)
     windows += packed("clean-single", alone[::2], "single", False, recorded, seed)
+    windows += packed("changed-few", much, "speech", True, recorded, seed)[:MUCH_OF_FEW_WINDOWS]
     for copy in range(copies):
         said = spoken["flite"][copy % 2 :: 2]
         windows += packed(f"changed-{copy}", many + said, "speech", True, recorded, seed + 1 + copy)
+    for copy in range(copies + 1):
         windows += packed(f"changed-single-{copy}", alone, "single", True, recorded, seed + 1 + copy)
-        if copy == 0:
-            windows += packed("changed-few", much, "speech", True, recorded, seed)
     return windows, cut
 
 
@@ -114,6 +118,15 @@ def joined_singles(utterances: list[Utterance]) -> list[Utterance]:
     return recordings
 
 
+def check_tools(encoder: str):
+    """Stops with a sentence that says what is missing, before any work is done."""
+    for program, package in {"flite": "flite", "cc": "gcc"}.items():
+        if not shutil.which(program):
+            raise SystemExit(f"{program} is missing: install the system's package {package}")
+    if not shutil.which(encoder):
+        raise SystemExit(f"{encoder} is missing: build it with cargo build --release --example encoder_states")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="recorded speech in LibriSpeech's layout")
@@ -121,10 +134,11 @@ def main():
     parser.add_argument("--whisper", default="base", help="faster-whisper's name or folder of Whisper base")
     parser.add_argument("--encoder", required=True, help="the program built from examples/encoder_states.rs")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--copies", type=int, default=4, help="changed copies of the recordings of many speakers")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--copies", type=int, default=1, help="changed copies of the recordings of many speakers")
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--seed", type=int, default=20)
     arguments = parser.parse_args()
+    check_tools(arguments.encoder)
     work, rng, counts = arguments.work, random.Random(arguments.seed), {}
     work.mkdir(parents=True, exist_ok=True)
 
@@ -134,6 +148,8 @@ def main():
 
     labeller = Labeller(arguments.whisper, work / "labels.jsonl")
     recorded = [item for folder in arguments.folders for item in read_folder(folder, labeller, counter(folder.name))]
+    if not recorded:
+        raise SystemExit("no recording with a trusted text: give folders of flac or wav files, of at most 28 s each")
     teacher = Teacher()
     texts = [item.words for item in recorded]
     spoken = synthetic(work / "flite", texts, sorted(teacher.known), arguments.seed, counter("flite"))
@@ -141,7 +157,7 @@ def main():
     recorded = placed_by(teacher, recorded, work / "teacher.json", counter("teacher"))
     singles = collections.Counter(item.speaker for item in recorded)
     speakers = sorted(name for name, size in singles.items() if size <= 5)
-    kept_out = set(rng.sample(speakers, HELD_OUT_SPEAKERS))
+    kept_out = set(rng.sample(speakers, min(HELD_OUT_SPEAKERS, len(speakers) // 4)))
     held_out = {
         "held-out speakers (teacher's times)": [item for item in recorded if item.speaker in kept_out],
         "held-out flite voice": spoken["held-out-flite"],
