@@ -74,6 +74,11 @@ impl Role {
             Self::Sample => "sample",
         }
     }
+
+    /// The role in a sentence.
+    pub(super) fn with_article(self) -> String {
+        format!("{} {}", if self == Self::Aligner { "an" } else { "a" }, self.as_str())
+    }
 }
 
 /// One model and where it comes from.

@@ -210,10 +210,9 @@ impl Store {
             return match kind.map(Kind::role).filter(|&role| role != known.role) {
                 None => self.fetch_model(known, false, watch),
                 Some(wanted) => Err(Error::Request(format!(
-                    "`{model}` is a {}, not {} {}; `palabra models list` shows those",
-                    known.role.as_str(),
-                    if wanted == Role::Aligner { "an" } else { "a" },
-                    wanted.as_str()
+                    "`{model}` is {}, not {}; `palabra models list` shows those",
+                    known.role.with_article(),
+                    wanted.with_article()
                 ))),
             };
         }
