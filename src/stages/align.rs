@@ -126,11 +126,9 @@ pub fn align(words: &mut [Word], emissions: &Emissions, hearing: &Hearing, langu
         let scores = scores(&line, &places, &emissions.ctc);
         drop_strays(&line, &mut places, &scores);
         let finer = emissions.frame.as_ref().and_then(|frame| second_pass(&line, &places, frame, hearing));
-        if let Some(finer) = finer {
-            places = finer;
-        }
+        let all = finer.unwrap_or_else(|| places.iter().map(|place| place.as_ref().map(seconds)).collect());
         for ((word, form), range) in words.iter_mut().zip(&forms).zip(&line.words) {
-            let spans = places[range.clone()].iter().map(|place| place.as_ref().map(seconds)).collect::<Vec<_>>();
+            let spans = all[range.clone()].to_vec();
             let Some(span) = spans.iter().flatten().copied().reduce(|all, span| all.union(&span)) else { continue };
             let sounds = &line.sounds[range.clone()];
             let heard: Vec<f32> = (range.clone())
@@ -215,7 +213,7 @@ fn drop_strays(line: &Line, places: &mut Places, scores: &[f32]) {
 }
 
 /// Labelled frames: silence is optional between words, and each word stays near where it was found.
-fn second_pass(line: &Line, places: &Places, emission: &Emission, hearing: &Hearing) -> Option<Places> {
+fn second_pass(line: &Line, places: &Places, emission: &Emission, hearing: &Hearing) -> Option<Vec<Option<Span>>> {
     let mut chain = Chain { gaps: Vec::new(), tokens: Vec::new(), skips: Vec::new() };
     let (mut windows, mut members) = (Vec::new(), Vec::new());
     let frames = |seconds: f64| (seconds * FRAMES_PER_SECOND).round() as usize;
@@ -243,9 +241,27 @@ fn second_pass(line: &Line, places: &Places, emission: &Emission, hearing: &Hear
     let path = best_path(emission, &chain, Some(&windows))?;
     let mut finer = vec![None; places.len()];
     for (sound, frames) in members.into_iter().zip(token_frames(&path, chain.tokens.len())) {
-        finer[sound] = Some(frames);
+        let border = |frame| border(frame, &path, &chain, emission);
+        finer[sound] = Some(Span::new(border(frames.start), border(frames.end)));
     }
     Some(finer)
+}
+
+/// Where between the middles of two frames one state gives way to the next, in seconds: where both are as likely, if the
+/// odds of the two change evenly.
+fn border(frame: usize, path: &[State], chain: &Chain, emission: &Emission) -> f64 {
+    let column = |frame: usize| match path[frame] {
+        State::Gap(place) => chain.gaps[place] as usize,
+        State::Token(place) => chain.tokens[place] as usize,
+    };
+    if frame == 0 || frame == path.len() {
+        return frame as f64 / FRAMES_PER_SECOND;
+    }
+    let (old, new) = (column(frame - 1), column(frame));
+    let odds = |frame: usize| f64::from(emission.row(frame)[new] - emission.row(frame)[old]);
+    let (before, after) = (odds(frame - 1), odds(frame));
+    let share = if before < 0.0 && after > 0.0 { before / (before - after) } else { 0.5 };
+    (frame as f64 - 0.5 + share) / FRAMES_PER_SECOND
 }
 
 #[cfg(test)]
