@@ -390,7 +390,7 @@ mod tests {
         );
         let span = around(&audio, 0, &Span::new(10.0, 20.0)).unwrap();
         assert!((span.start - 9.8).abs() < 1e-9 && (span.end - 20.2).abs() < 1e-9);
-        let speech = vec![Span::new(0.0, 9.9), Span::new(11.0, 12.0)];
+        let speech = [Span::new(0.0, 9.9), Span::new(11.0, 12.0)];
         let chunk = |start: f64, end: f64| {
             let span = Span::new(start, end);
             let speech = speech.iter().filter(|part| part.overlap(&span) > 0.0).copied().collect();

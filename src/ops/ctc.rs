@@ -21,7 +21,7 @@ pub struct Emission {
 impl Emission {
     /// How many frames there are.
     pub fn frames(&self) -> usize {
-        if self.columns == 0 { 0 } else { self.values.len() / self.columns }
+        self.values.len().checked_div(self.columns).unwrap_or(0)
     }
 
     /// One frame.
@@ -323,7 +323,7 @@ mod tests {
             State::Gap(place) => 2 * place,
             State::Token(place) => 2 * place + 1,
         };
-        let state = |index: usize| if index % 2 == 0 { State::Gap(index / 2) } else { State::Token(index / 2) };
+        let state = |index: usize| if index.is_multiple_of(2) { State::Gap(index / 2) } else { State::Token(index / 2) };
         let mut paths: Vec<Vec<State>> = vec![vec![State::Gap(0)], vec![State::Token(0)]];
         for _ in 1..emission.frames() {
             paths = paths

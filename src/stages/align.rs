@@ -220,7 +220,7 @@ fn second_pass(line: &Line, places: &Places, emission: &Emission, hearing: &Hear
     let (before, after) = (frames(hearing.reach.0), frames(hearing.reach.1));
     for word in &line.words {
         let found = || word.clone().filter_map(|sound| places[sound].as_ref());
-        let (Some(first), Some(last)) = (found().next(), found().last()) else { continue };
+        let (Some(first), Some(last)) = (found().next(), found().next_back()) else { continue };
         let window = first.start.saturating_sub(before)..(last.end + after).min(emission.frames());
         let mut silent = true;
         for sound in word.clone() {

@@ -50,7 +50,7 @@ pub enum Network {
     /// A network of its own.
     Ctc {
         /// The network.
-        network: Wav2Vec2,
+        network: Box<Wav2Vec2>,
         /// What its outputs stand for.
         labels: Labels,
     },
