@@ -210,7 +210,8 @@ impl Aligners {
         let fetch = || Ok((self.store.resolve_aligner(name, watch)?, 0));
         self.networks.get(name, &keep, watch, fetch, |folder| {
             let (network, labels) = load::wav2vec2(&folder, &self.compute)?;
-            let stage = Ears::new(Network::Ctc { network: Box::new(network), labels: labels.clone() }, self.compute.clone());
+            let stage =
+                Ears::new(Network::Ctc { network: Box::new(network), labels: labels.clone() }, self.compute.clone());
             Ok(Ear { batcher: Batcher::start(stage, &self.metrics)?, labels: Some(labels) })
         })
     }

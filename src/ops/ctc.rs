@@ -323,7 +323,8 @@ mod tests {
             State::Gap(place) => 2 * place,
             State::Token(place) => 2 * place + 1,
         };
-        let state = |index: usize| if index.is_multiple_of(2) { State::Gap(index / 2) } else { State::Token(index / 2) };
+        let state =
+            |index: usize| if index.is_multiple_of(2) { State::Gap(index / 2) } else { State::Token(index / 2) };
         let mut paths: Vec<Vec<State>> = vec![vec![State::Gap(0)], vec![State::Token(0)]];
         for _ in 1..emission.frames() {
             paths = paths
