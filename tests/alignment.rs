@@ -300,4 +300,8 @@ fn without(need: &Need) {
     assert!(transcript.warnings.iter().any(told), "{:?}", transcript.warnings);
     let error = need.transcribe("base", &options(Align::Ctc, "cy")).unwrap_err();
     assert!(matches!(&error, Error::Request(reason) if reason.contains("welsh")), "{error}");
+    // Where its licence is no matter, the aligner of every language is tried; it is not on this machine.
+    let options = EngineOptions { noncommercial_aligners: true, ..EngineOptions::default() };
+    let error = Need { engine: engine(options), ..need.clone() }.transcribe("base", &self::options(Align::Ctc, "cy"));
+    assert!(matches!(&error, Err(Error::Weights(reason)) if reason.contains("wav2vec2-mms")), "{error:?}");
 }

@@ -190,10 +190,10 @@ impl Aligners {
         Ok(Timing { network: Some((Some(wish.language), network)), ..timing })
     }
 
-    /// The manifest's aligner for a language.
+    /// The manifest's aligner for a language, else the one that hears every language in Latin letters.
     fn name_for(&self, language: Language) -> Result<String> {
-        let of_language = self.store.aligner(language.code());
-        match of_language {
+        let every_language = || self.store.manifest().romanised_aligner();
+        match self.store.aligner(language.code()).or_else(every_language) {
             Some(model) if !model.non_commercial || self.noncommercial => Ok(model.name.clone()),
             Some(_) => Err(Error::Request(format!(
                 "the licence of the aligner for {} forbids commercial use; allow that with --noncommercial-aligners, or name another one with --align-model",
