@@ -172,7 +172,8 @@ def main():
     recordings = [r for r in scoring.load_manifest(arguments.data) if r.get("words") and r["language"] == "en" and any(r["set"] in sets for sets in groups.values())]
     for recording in recordings:
         with open(os.path.join(arguments.data, recording["words"]), encoding="utf-8") as file:
-            recording["reference"] = json.load(file)
+            # Marks of pauses and noises are nothing that is said.
+            recording["reference"] = [word for word in json.load(file) if scoring.letters(word["word"])]
     os.makedirs(arguments.out, exist_ok=True)
     prepare(recordings, arguments)
     systems = {
