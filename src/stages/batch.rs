@@ -35,17 +35,53 @@ pub struct Batch {
     cache: KvCache,
     /// The chunk that each slot hears, and when it began to.
     heard: Vec<Option<(ChunkKey, u64)>>,
-    /// What the aligner heads read of it.
-    states: Vec<Option<States>>,
+    /// What the aligner heads read of it, where there are any.
+    states: Option<States>,
     listened: u64,
 }
 
-/// What the aligner heads read of one chunk.
+/// What the aligner heads read of the chunks in all slots. Written in place: buffers that come and go with every chunk would
+/// scatter the allocator's memory.
 struct States {
-    /// (1, 3000, bins).
+    /// (slots, 3000, bins).
     mel: Tensor,
-    /// (1, 1500, d_model) each, in bf16: half the memory, and no word moves by it.
+    /// (slots, 1500, d_model) each, in bf16: half the memory, and no word moves by it.
     taps: Vec<Tensor>,
+}
+
+impl States {
+    /// `None` where no head listens to this transcriber.
+    fn new(transcriber: &Transcriber, slots: usize) -> Result<Option<Self>> {
+        let (config, device) = (transcriber.config(), &transcriber.compute().device);
+        let (positions, size) = (config.max_source_positions, config.d_model);
+        let taps = ears::taps(transcriber.heads())?.iter();
+        let taps = taps.map(|_| Tensor::zeros((slots, positions, size), DType::BF16, device));
+        let taps = taps.collect::<candle_core::Result<Vec<_>>>()?;
+        if taps.is_empty() {
+            return Ok(None);
+        }
+        let mel = Tensor::zeros((slots, MEL_FRAMES, config.num_mel_bins), DType::F32, device)?;
+        Ok(Some(Self { mel, taps }))
+    }
+
+    /// Keeps what one chunk of a group gave.
+    fn set(&self, slot: usize, mel: &Tensor, taps: &[Tensor], index: usize) -> Result<()> {
+        let own = |tensor: &Tensor, dtype| tensor.narrow(0, index, 1)?.to_dtype(dtype)?.contiguous();
+        self.mel.slice_set(&own(mel, DType::F32)?, 0, slot)?;
+        for (kept, tap) in self.taps.iter().zip(taps) {
+            kept.slice_set(&own(tap, DType::BF16)?, 0, slot)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what another one holds of the first slots.
+    fn take_over(&self, other: &Self) -> Result<()> {
+        self.mel.slice_set(&other.mel, 0, 0)?;
+        for (kept, tap) in self.taps.iter().zip(&other.taps) {
+            kept.slice_set(tap, 0, 0)?;
+        }
+        Ok(())
+    }
 }
 
 impl Batch {
@@ -56,7 +92,7 @@ impl Batch {
     pub fn new(transcriber: Arc<Transcriber>, slots: usize) -> Result<Self> {
         let compute = transcriber.compute();
         let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?;
-        let states = std::iter::repeat_with(|| None).take(slots).collect();
+        let states = States::new(&transcriber, slots)?;
         Ok(Self { cache, heard: vec![None; slots], states, listened: 0, transcriber })
     }
 
@@ -73,7 +109,11 @@ impl Batch {
         if slots > self.slots() {
             self.cache.grow(slots)?;
             self.heard.resize(slots, None);
-            self.states.resize_with(slots, || None);
+            if let Some(small) = &self.states {
+                let large = States::new(&self.transcriber, slots)?;
+                large.iter().try_for_each(|large| large.take_over(small))?;
+                self.states = large;
+            }
         }
         Ok(())
     }
@@ -113,17 +153,13 @@ impl Batch {
             let (features, taps) =
                 transcriber.whisper().encoder.forward_tapped(&mel, ears::taps(transcriber.heads())?)?;
             let slots: Vec<usize> = group.iter().map(|&(slot, ..)| slot).collect();
-            slots.iter().for_each(|&slot| (self.heard[slot], self.states[slot]) = (None, None));
+            slots.iter().for_each(|&slot| self.heard[slot] = None);
             transcriber.whisper().decoder.listen(&features, &slots, &mut self.cache)?;
             for (index, &(slot, key, _)) in group.iter().enumerate() {
                 self.heard[slot] = Some((key, self.listened));
                 self.listened += 1;
-                // Of its own, so that no chunk keeps the states of the others of its group.
-                let own = |tensor: &Tensor| tensor.narrow(0, index, 1)?.copy();
-                if !taps.is_empty() {
-                    let taps = taps.iter().map(|tap| own(tap)?.to_dtype(DType::BF16));
-                    let taps = taps.collect::<candle_core::Result<_>>()?;
-                    self.states[slot] = Some(States { mel: own(&mel)?, taps });
+                if let Some(states) = &self.states {
+                    states.set(slot, &mel, &taps, index)?;
                 }
             }
         }
@@ -207,8 +243,10 @@ impl Batch {
     /// When a tensor operation fails.
     pub fn emissions(&self, row: &Row) -> Result<Option<Emissions>> {
         let head = ears::head(self.transcriber.heads(), row.language);
-        let (Some(head), Some(states)) = (head, &self.states[row.slot]) else { return Ok(None) };
-        ears::emissions(head, &states.mel, &states.taps, ears::frames(&row.chunk.audio)).map(Some)
+        let (Some(head), Some(states)) = (head, &self.states) else { return Ok(None) };
+        let own = |tensor: &Tensor| tensor.narrow(0, row.slot, 1);
+        let taps = states.taps.iter().map(own).collect::<candle_core::Result<Vec<_>>>()?;
+        ears::emissions(head, &own(&states.mel)?, &taps, ears::frames(&row.chunk.audio)).map(Some)
     }
 
     /// Word times of a finished text by cross-attention, by teacher forcing it through the decoder.
