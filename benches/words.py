@@ -120,20 +120,28 @@ def pocketsphinx(arguments, condition, recordings):
         words = [word["word"].lower().strip(".,?!") for word in recording["reference"]]
         pcm = (numpy.clip(load(place(arguments, condition, recording, ".wav")), -1, 1) * 32767).astype(numpy.int16).tobytes()
         try:
+            # The first pass finds the words, the second one their phones and exact frames.
+            if any(decoder.lookup_word(word) is None for word in words):
+                raise ValueError("a word is not in the dictionary")
             decoder.set_align_text(" ".join(words))
-            for _ in range(2):
-                decoder.start_utt()
-                decoder.process_raw(pcm, full_utt=True)
-                decoder.end_utt()
-                if decoder.hyp() is None:
-                    raise RuntimeError("no path")
-                decoder.set_alignment()
-            found = decoder.get_alignment().words()
+            decode(decoder, pcm)
+            if decoder.hyp() is None:
+                raise ValueError("the text does not fit")
+            decoder.set_alignment()
+            decode(decoder, pcm)
+            # The words live as long as the alignment does.
+            alignment = decoder.get_alignment()
+            spans = [(w.name.split("(")[0], w.start / 100, (w.start + w.duration) / 100) for w in alignment.words()]
         except (RuntimeError, ValueError):
             continue
-        spans = [(w.name.split("(")[0], w.start / 100, (w.start + w.duration) / 100) for w in found]
         heard[recording["id"]] = [{"word": name, "start": start, "end": end} for name, start, end in spans if name[0] not in "<["]
     return heard
+
+
+def decode(decoder, pcm):
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
 
 
 def errors(recordings, heard, by_place):
