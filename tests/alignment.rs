@@ -10,17 +10,12 @@ use candle_core::{Device, Tensor};
 use libtest_mimic::Arguments;
 use palabra::{
     Error, Result,
-    audio::{
-        Audio,
-        decode::{Decoded, Limits, decode_file},
-    },
-    device::Compute,
+    audio::{Audio, decode::Decoded},
     engine::{Align, Engine, EngineOptions, GivenText, Options},
     progress::Watch,
     span::Span,
     stages::language::LanguageChoice,
     transcript::{Source, Transcript, Word},
-    weights::{Store, StoreOptions},
 };
 use serde_json::{Value, json};
 
@@ -58,8 +53,7 @@ fn main() {
 }
 
 fn engine(options: EngineOptions) -> Engine {
-    let store = Store::open(&StoreOptions { quiet: true, offline: true, ..StoreOptions::default() }).unwrap();
-    Engine::new(store, Compute::cpu(), EngineOptions { folders: true, ..options })
+    support::engine(EngineOptions { folders: true, ..options })
 }
 
 fn options(align: Align, language: &str) -> Options {
@@ -70,7 +64,7 @@ fn options(align: Align, language: &str) -> Options {
 
 impl Need {
     fn decoded(&self) -> Decoded {
-        decode_file(&self.sample, &Limits::default(), &Watch::silent()).unwrap()
+        support::decoded(&self.sample)
     }
 
     fn transcribe(&self, model: &str, options: &Options) -> Result<Transcript> {
@@ -121,7 +115,7 @@ fn exactness(need: &Need, data: PathBuf) {
         // Marks of pauses are nothing that is said.
         reference.retain(|word| word["word"].as_str().unwrap().contains(char::is_alphanumeric));
         let text = reference.iter().fold(String::new(), |text, word| text + word["word"].as_str().unwrap() + " ");
-        let decoded = decode_file(&path("path"), &Limits::default(), &Watch::silent()).unwrap();
+        let decoded = support::decoded(&path("path"));
         let transcript = need.align(decoded, &GivenText::Whole(text), &options(Align::Ctc, "en")).unwrap();
         let found = words(&transcript);
         assert_eq!(found.len(), reference.len(), "{}", row["id"]);

@@ -18,15 +18,13 @@ use std::{
 use libtest_mimic::Arguments;
 use palabra::{
     Error,
-    audio::decode::{Decoded, Limits, decode_file},
-    device::Compute,
+    audio::decode::Decoded,
     engine::{Align, Engine, EngineOptions, GivenText, Keep, ModelState, Options},
     models::whisper::tokenizer::Task,
     progress::Watch,
     span::Span,
     stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions},
     transcript::Transcript,
-    weights::{Store, StoreOptions},
 };
 
 #[derive(Clone)]
@@ -40,7 +38,10 @@ fn main() {
     let need = support::weights("base").and_then(|_| {
         support::weights("campplus")?;
         support::weights("silero-vad")?;
-        Ok(Need { engine: engine(EngineOptions::default()), sample: support::weights("sample")?.join("sample.wav") })
+        Ok(Need {
+            engine: support::engine(EngineOptions::default()),
+            sample: support::weights("sample")?.join("sample.wav"),
+        })
     });
     let both = need.clone().and_then(|need| support::weights("tiny.en").map(|_| need));
     libtest_mimic::run(
@@ -59,14 +60,9 @@ fn main() {
     .exit();
 }
 
-fn engine(options: EngineOptions) -> Engine {
-    let store = Store::open(&StoreOptions { quiet: true, offline: true, ..StoreOptions::default() }).unwrap();
-    Engine::new(store, Compute::cpu(), options)
-}
-
 impl Need {
     fn decoded(&self) -> Decoded {
-        decode_file(&self.sample, &Limits::default(), &Watch::silent()).unwrap()
+        support::decoded(&self.sample)
     }
 
     /// A part of the sample.
@@ -263,7 +259,7 @@ fn language(need: &Need) {
 
 fn models(_: &Need) {
     let keep = Keep { models: Some(1), idle: Some(Duration::from_millis(500)), ..Keep::default() };
-    let engine = engine(EngineOptions { keep, ..EngineOptions::default() });
+    let engine = support::engine(EngineOptions { keep, ..EngineOptions::default() });
     let state = |name: &str| engine.models().into_iter().find(|model| model.name == name).unwrap().state;
     assert_eq!(state("whisper-base"), ModelState::Cold);
 

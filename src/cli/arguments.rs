@@ -152,6 +152,7 @@ impl TranscribeArguments {
     /// [`Error::Request`] naming the flag and the remedy.
     pub fn options(&self) -> Result<Options> {
         self.check_speakers()?;
+        self.check_alignment()?;
         let language = match self.language.as_deref() {
             None => LanguageChoice::Detect,
             Some("auto") => LanguageChoice::PerChunk,
@@ -222,9 +223,29 @@ impl TranscribeArguments {
         if formats.contains(&Format::Rttm) && !self.diarize {
             return Err(Error::Request("--format rttm tells who speaks when; add --diarize".into()));
         }
+        if self.chars && !formats.contains(&Format::Json) {
+            return Err(Error::Request("--chars tells the time of characters in JSON; add --format json".into()));
+        }
         formats.sort();
         formats.dedup();
         Ok(formats)
+    }
+
+    fn check_alignment(&self) -> Result<()> {
+        let align = match self.align {
+            AlignArgument::Auto | AlignArgument::Ctc => return Ok(()),
+            AlignArgument::Dtw => "dtw",
+            AlignArgument::Off => "off",
+        };
+        let named = [
+            ("--align-model", self.align_model.is_some()),
+            ("--noncommercial-aligners", self.noncommercial_aligners),
+            ("--chars", self.chars),
+        ];
+        match named.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Error::Request(format!("{flag} needs an aligner; leave out --align {align}"))),
+            None => Ok(()),
+        }
     }
 
     fn check_speakers(&self) -> Result<()> {

@@ -118,20 +118,21 @@ impl Aligner<'_> {
     fn pieces(&self, audio: &Audio, chunks: &[Chunk], pieces: &[(Span, String)]) -> Result<Transcript> {
         let around = pieces.iter().enumerate().map(|(index, (span, _))| around(audio, index, span));
         let around = around.collect::<Result<Vec<Span>>>()?;
-        let heard: Vec<Chunk> = around.iter().flat_map(|&around| forced::stretches(audio, chunks, around)).collect();
-        let (_, language, probability) = self.recording(&heard, self.script.clone()).language()?;
+        let stretches: Vec<Vec<Chunk>> =
+            around.into_iter().map(|around| forced::stretches(audio, chunks, around)).collect();
+        let (_, language, probability) = self.recording(&stretches.concat(), self.script.clone()).language()?;
         let timing = (self.plan)(language)?;
         let mut transcript = Transcript::assemble(Vec::new(), Vec::new());
         let utterances = if timing.hearing(language).is_some() {
-            let passages = pieces.iter().zip(&around).map(|((_, text), &around)| Passage {
-                words: untimed(&units(text, language), language),
-                stretches: forced::stretches(audio, chunks, around),
-            });
+            let passages = pieces
+                .iter()
+                .zip(stretches)
+                .map(|((_, text), stretches)| Passage { words: untimed(&units(text, language), language), stretches });
             let warnings = &mut transcript.warnings;
             forced::place(passages.collect(), &timing, language, warnings, self.watch)?
         } else {
             transcript.warnings.extend(timing.warning);
-            self.attend(audio, chunks, language, pieces, &around)?
+            self.attend(stretches, language, pieces)?
         };
         for (utterances, (span, text)) in utterances.into_iter().zip(pieces) {
             let text = joined(&units(text, language), language);
@@ -144,11 +145,9 @@ impl Aligner<'_> {
     /// The utterance of every piece by cross-attention.
     fn attend(
         &self,
-        audio: &Audio,
-        chunks: &[Chunk],
+        stretches: Vec<Vec<Chunk>>,
         language: Language,
         pieces: &[(Span, String)],
-        around: &[Span],
     ) -> Result<Vec<Vec<Utterance>>> {
         if let Some((index, (span, _))) = pieces.iter().enumerate().find(|(_, (span, _))| span.duration() > LONGEST) {
             return Err(Error::Request(format!(
@@ -157,8 +156,8 @@ impl Aligner<'_> {
                 language.name()
             )));
         }
-        let chunks: Vec<Chunk> =
-            around.iter().filter_map(|&around| forced::stretches(audio, chunks, around).into_iter().next()).collect();
+        // None is longer than 30 s, so each is one stretch.
+        let chunks = stretches.concat();
         let texts: Vec<String> = pieces.iter().map(|(_, text)| joined(&units(text, language), language)).collect();
         let placed = self.place(&chunks, language, &texts)?;
         let utterances = placed.into_iter().zip(&texts).zip(&chunks);

@@ -109,6 +109,11 @@ impl Ask {
         let align = fields.boolean("align_audio").unwrap_or(true);
         let word_times = fields.boolean("word_level_timestamps").unwrap_or(true) && align;
         let characters = fields.boolean("return_char_alignments").unwrap_or(false);
+        if characters && !word_times {
+            let reason =
+                "Value error, characters get times where words do: leave align_audio and word_level_timestamps true";
+            fields.refuse("return_char_alignments", reason, "value_error");
+        }
         let diarize = fields.boolean("diarize_audio").unwrap_or(false);
         let hub_token = fields.parse("hf_token", |text| text.trim().parse::<Secret>());
         let mut speakers = |name| fields.integer(name, 1..=1000).and_then(|count| count.try_into().ok());

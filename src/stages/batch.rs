@@ -232,9 +232,13 @@ impl Batch {
     /// # Errors
     /// When the tokenizer fails.
     pub fn words(&self, row: &Row, decoding: &Decoding) -> Result<Vec<Written>> {
+        self.split(row, &self.text(decoding))
+    }
+
+    /// The tokens of a text, without the times in it.
+    fn text(&self, decoding: &Decoding) -> Vec<Token> {
         let end = self.transcriber.tokenizer().end();
-        let tokens: Vec<Token> = decoding.written().into_iter().filter(|token| token.id < end).collect();
-        self.split(row, &tokens)
+        decoding.written().into_iter().filter(|token| token.id < end).collect()
     }
 
     /// What the aligner head for the row's language hears in its chunk; `None` where there is no such head.
@@ -254,11 +258,10 @@ impl Batch {
     /// # Errors
     /// When a tensor operation fails.
     pub fn align(&mut self, row: &Row, decoding: &Decoding) -> Result<Vec<Word>> {
-        let words = self.words(row, decoding)?;
-        let text: Vec<u32> = decoding.written().iter().map(|token| token.id).collect();
-        let text: Vec<u32> = text.into_iter().filter(|&id| id < self.transcriber.tokenizer().end()).collect();
+        let tokens = self.text(decoding);
+        let text: Vec<u32> = tokens.iter().map(|token| token.id).collect();
         let Some(forced) = self.force(row, &text)? else { return Ok(Vec::new()) };
-        Ok(dtw::place(&forced.attention, forced.prompt, words, &row.chunk))
+        Ok(dtw::place(&forced.attention, forced.prompt, self.split(row, &tokens)?, &row.chunk))
     }
 
     /// Word times of a text that was given, not written: `text` as tokens. The scores are what the decoder would have

@@ -249,6 +249,9 @@ fn characters_on_request(sample: &Path) {
     }
     let (_, body) = answer(upload(sample).text("language", "en"));
     assert!(body["segments"].as_array().unwrap().iter().all(|segment| segment.get("chars").is_none()));
+    let without_words = upload(sample).text("return_char_alignments", "true").text("align_audio", "false");
+    let wrong = refused(&without_words).wrong_fields();
+    assert!(wrong.iter().any(|field| format!("{field:?}").contains("return_char_alignments")), "{wrong:?}");
 }
 
 fn every_spelling_of_a_boolean_is_taken(_: &Path) {

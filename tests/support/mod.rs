@@ -3,11 +3,14 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use libtest_mimic::{Failed, Trial};
 use palabra::{
+    audio::decode::{Decoded, Limits, decode_file},
+    device::Compute,
+    engine::{Engine, EngineOptions},
     progress::Watch,
     weights::{Store, StoreOptions},
 };
@@ -46,6 +49,17 @@ pub fn weights(name: &str) -> Result<PathBuf, String> {
     let options = StoreOptions { quiet: true, ..StoreOptions::default() };
     let store = Store::open(&options).map_err(|error| error.to_string())?;
     store.fetch(name, &Watch::silent()).map_err(|error| format!("needs the weights of {name}: {error}"))
+}
+
+/// An engine on the CPU that stays with the models on this machine.
+pub fn engine(options: EngineOptions) -> Engine {
+    let store = Store::open(&StoreOptions { quiet: true, offline: true, ..StoreOptions::default() }).unwrap();
+    Engine::new(store, Compute::cpu(), options)
+}
+
+/// The samples of a file.
+pub fn decoded(file: &Path) -> Decoded {
+    decode_file(file, &Limits::default(), &Watch::silent()).unwrap()
 }
 
 /// Every `step`-th slice along an axis.
