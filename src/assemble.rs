@@ -14,21 +14,21 @@ const SENTENCE_REACH: usize = 2;
 const LONG_PAUSE: f64 = 2.0;
 
 impl Transcript {
-    /// Builds the segments. Every word gets the speaker whose turns cover most of it, else the nearest turn's; a stray word
-    /// does not tear a sentence, and a change of speaker near the end of a sentence moves there. Segments end where the
-    /// sentence or the speaker does. Without turns nobody has a speaker.
+    /// Builds the segments. Every word gets the speaker whose `exclusive` turns (in order; none overlaps another) cover most
+    /// of it, else the nearest turn's; a stray word does not tear a sentence, and a change of speaker near the end of a
+    /// sentence moves there. Segments end where the sentence or the speaker does. Without turns nobody has a speaker.
     ///
-    /// Language, duration, warnings and timings are the caller's to fill in.
-    pub fn assemble(utterances: Vec<Utterance>, turns: Vec<Turn>) -> Self {
+    /// Language, duration, turns, voices, warnings and timings are the caller's to fill in.
+    pub fn assemble(utterances: Vec<Utterance>, exclusive: &[Turn]) -> Self {
         let mut segments: Vec<Segment> =
-            utterances.into_iter().flat_map(|utterance| Segment::of(utterance, &turns)).collect();
+            utterances.into_iter().flat_map(|utterance| Segment::of(utterance, exclusive)).collect();
         segments.sort_by(|a, b| a.span.start.total_cmp(&b.span.start));
         Self {
             language: Language::ENGLISH,
             language_probability: 0.0,
             duration: 0.0,
             segments,
-            turns,
+            turns: Vec::new(),
             voices: Vec::new(),
             warnings: Vec::new(),
             timings: Timings::default(),
@@ -211,11 +211,11 @@ mod tests {
     }
 
     fn turn(start: f64, end: f64, speaker: u16) -> Turn {
-        Turn { span: Span::new(start, end), speaker: Speaker(speaker) }
+        Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 1.0 }
     }
 
     fn lines(text: &str, turns: Vec<Turn>) -> Vec<String> {
-        Transcript::assemble(vec![utterance(text)], turns)
+        Transcript::assemble(vec![utterance(text)], &turns)
             .segments
             .iter()
             .map(|s| format!("{}: {}", s.speaker.map_or_else(|| "-".into(), |s| s.0.to_string()), s.text))
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_word_has_a_speaker_even_outside_of_turns() {
-        let transcript = Transcript::assemble(vec![utterance("one two three four")], vec![turn(10.0, 11.0, 3)]);
+        let transcript = Transcript::assemble(vec![utterance("one two three four")], &[turn(10.0, 11.0, 3)]);
         assert!(transcript.segments.iter().all(|s| s.speaker == Some(Speaker(3))));
         assert!(transcript.segments.iter().flat_map(|s| &s.words).all(|w| w.speaker == Some(Speaker(3))));
     }
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn text_without_words_gets_the_majority_speaker() {
         let plain = Utterance { words: Vec::new(), ..utterance("a b c d") };
-        let transcript = Transcript::assemble(vec![plain], vec![turn(0.0, 0.5, 0), turn(0.5, 2.0, 1)]);
+        let transcript = Transcript::assemble(vec![plain], &[turn(0.0, 0.5, 0), turn(0.5, 2.0, 1)]);
         assert_eq!(transcript.segments[0].speaker, Some(Speaker(1)));
     }
 }

@@ -109,6 +109,9 @@ pub struct Turn {
     pub span: Span,
     /// Who.
     pub speaker: Speaker,
+    /// How sure it is that it is this speaker and no other, 0 to 1: the mean share of the votes over the turn that were
+    /// the speaker's.
+    pub confidence: f32,
 }
 
 /// What a user sees: a stretch of text of one speaker.

@@ -90,7 +90,7 @@ impl Aligner<'_> {
                 let Span { start, end } = chunks[0].span().union(&chunks[chunks.len() - 1].span());
                 return Err(too_much(start, end));
             }
-            let mut transcript = Transcript::assemble(placed.into_iter().flatten().collect(), Vec::new());
+            let mut transcript = Transcript::assemble(placed.into_iter().flatten().collect(), &[]);
             (transcript.language, transcript.language_probability) = (language, probability);
             transcript.warnings = warnings;
             return Ok(transcript);
@@ -109,7 +109,7 @@ impl Aligner<'_> {
             .zip(&texts)
             .zip(&used)
             .map(|((words, text), chunk)| utterance(words, text, language, chunk));
-        let mut transcript = Transcript::assemble(utterances.collect(), Vec::new());
+        let mut transcript = Transcript::assemble(utterances.collect(), &[]);
         (transcript.language, transcript.language_probability) = (language, probability);
         transcript.warnings.extend(timing.warning);
         Ok(transcript)
@@ -122,7 +122,7 @@ impl Aligner<'_> {
             around.into_iter().map(|around| forced::stretches(audio, chunks, around)).collect();
         let (_, language, probability) = self.recording(&stretches.concat(), self.script.clone()).language()?;
         let timing = (self.plan)(language)?;
-        let mut transcript = Transcript::assemble(Vec::new(), Vec::new());
+        let mut transcript = Transcript::assemble(Vec::new(), &[]);
         let utterances = if timing.hearing(language).is_some() {
             let passages = pieces
                 .iter()

@@ -209,7 +209,8 @@ impl Pipeline {
             clock.timings.push(("diarize", diarization.seconds));
         }
 
-        let mut transcript = Transcript::assemble(utterances, diarization.found.turns);
+        let mut transcript = Transcript::assemble(utterances, &diarization.found.exclusive);
+        transcript.turns = diarization.found.turns;
         transcript.voices = diarization.found.voices;
         transcript.language = language;
         transcript.language_probability = probability;
@@ -347,7 +348,7 @@ impl Teller<'_, '_> {
                 Err(error) => return Err(error),
             });
         }
-        let turns: &[Turn] = self.turns.as_ref().map_or(&[], |(listened, _)| &listened.found.turns);
+        let turns: &[Turn] = self.turns.as_ref().map_or(&[], |(listened, _)| &listened.found.exclusive);
         for utterance in std::mem::take(&mut self.waiting) {
             (self.listener)(Segment::of(utterance.clone(), turns));
             self.told.push(utterance);

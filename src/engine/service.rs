@@ -272,7 +272,8 @@ impl Engine {
         let speech = self.0.hearing.detect(&decoded.audio, &VadOptions::default(), watch)?;
         let listened = Instant::now();
         let found = self.0.hearing.diarize(&decoded.audio, &speech.probabilities, options, watch)?;
-        let mut transcript = Transcript::assemble(Vec::new(), found.turns);
+        let mut transcript = Transcript::assemble(Vec::new(), &[]);
+        transcript.turns = found.turns;
         transcript.voices = found.voices;
         transcript.duration = decoded.audio.duration();
         transcript.warnings = decoded.warnings;

@@ -137,12 +137,18 @@ struct TurnEntry {
     start: f64,
     end: f64,
     speaker: Speaker,
+    confidence: f64,
 }
 
 impl TurnEntry {
     fn new(turn: &Turn) -> Self {
         let Span { start, end } = turn.span;
-        Self { start: rounded(start), end: rounded(end), speaker: turn.speaker }
+        Self {
+            start: rounded(start),
+            end: rounded(end),
+            speaker: turn.speaker,
+            confidence: rounded(turn.confidence.into()),
+        }
     }
 }
 
@@ -177,7 +183,7 @@ mod tests {
         let mut transcript = conversation();
         transcript.segments.truncate(1);
         transcript.segments[0].words[1].span = None;
-        transcript.turns = vec![Turn { span: Span::new(0.50049, 1.3999), speaker: Speaker(0) }];
+        transcript.turns = vec![Turn { span: Span::new(0.50049, 1.3999), speaker: Speaker(0), confidence: 0.875 }];
         transcript.warnings = vec!["One.".into()];
         transcript.timings = Timings(vec![("load", 0.12345), ("total", 1.0)]);
         let words = json!([
@@ -193,7 +199,7 @@ mod tests {
             "language": "en",
             "language_probability": 0.98,
             "duration": 10.0,
-            "turns": [{"start": 0.5, "end": 1.4, "speaker": "SPEAKER_00"}],
+            "turns": [{"start": 0.5, "end": 1.4, "speaker": "SPEAKER_00", "confidence": 0.875}],
             "warnings": ["One."],
             "timings": {"load": 0.123, "total": 1.0},
         });

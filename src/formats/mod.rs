@@ -174,7 +174,7 @@ mod samples {
 
     /// A transcript of these segments; the turns are the segments that have a speaker.
     pub fn transcript(segments: Vec<Segment>) -> Transcript {
-        let turn = |segment: &Segment| Some(Turn { span: segment.span, speaker: segment.speaker? });
+        let turn = |segment: &Segment| Some(Turn { span: segment.span, speaker: segment.speaker?, confidence: 0.9 });
         Transcript {
             language: Language::ENGLISH,
             language_probability: 0.98,

@@ -128,7 +128,7 @@ impl Ask {
     responses(
         (status = 200, description = "Turns and speakers; with `response_format=rttm` the turns as text", content(
             (Diarized = "application/json"),
-            (String = "text/plain", example = "SPEAKER talk 1 0.300 2.150 <NA> <NA> SPEAKER_00 <NA> <NA>\n"),
+            (String = "text/plain", example = "SPEAKER talk 1 0.300 2.150 <NA> <NA> SPEAKER_00 0.930 <NA>\n"),
         )),
         OpenAiFailures,
     )
@@ -168,7 +168,10 @@ async fn diarize(app: Data<App>, request: HttpRequest, body: Payload) -> Result<
 #[schema(example = json!({
     "task": "diarize", "duration": 11.0,
     "speakers": [{"speaker": "SPEAKER_00", "seconds": 6.5}, {"speaker": "SPEAKER_01", "seconds": 3.25}],
-    "segments": [{"start": 0.3, "end": 6.8, "speaker": "SPEAKER_00"}, {"start": 7.0, "end": 10.25, "speaker": "SPEAKER_01"}],
+    "segments": [
+        {"start": 0.3, "end": 6.8, "speaker": "SPEAKER_00", "confidence": 0.93},
+        {"start": 7.0, "end": 10.25, "speaker": "SPEAKER_01", "confidence": 0.9}
+    ],
     "warnings": [], "usage": {"type": "duration", "seconds": 11}
 }))]
 struct Diarized {
@@ -207,6 +210,8 @@ struct SpokenTurn {
     end: f64,
     /// Who speaks.
     speaker: String,
+    /// How sure it is that it is this speaker and no other, 0 to 1.
+    confidence: f64,
 }
 
 impl Diarized {
@@ -230,6 +235,7 @@ impl Diarized {
             start: seconds(turn.span.start),
             end: seconds(turn.span.end),
             speaker: called(turn.speaker),
+            confidence: seconds(turn.confidence.into()),
         };
         Self {
             task: "diarize",
@@ -255,7 +261,8 @@ mod tests {
 
     #[test]
     fn speakers_are_listed_with_their_seconds_and_voices_when_asked_for() {
-        let turn = |start, end, speaker| Turn { span: Span::new(start, end), speaker: Speaker(speaker) };
+        let turn =
+            |start, end, speaker| Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 0.75 };
         let transcript = Transcript {
             language: Language::ENGLISH,
             language_probability: 1.0,
@@ -270,9 +277,9 @@ mod tests {
             "task": "diarize", "duration": 10.2,
             "speakers": [{"speaker": "SPEAKER_00", "seconds": 1.5}, {"speaker": "SPEAKER_01", "seconds": 2.0}],
             "segments": [
-                {"start": 0.5, "end": 1.5, "speaker": "SPEAKER_00"},
-                {"start": 2.0, "end": 4.0, "speaker": "SPEAKER_01"},
-                {"start": 4.5, "end": 5.0, "speaker": "SPEAKER_00"},
+                {"start": 0.5, "end": 1.5, "speaker": "SPEAKER_00", "confidence": 0.75},
+                {"start": 2.0, "end": 4.0, "speaker": "SPEAKER_01", "confidence": 0.75},
+                {"start": 4.5, "end": 5.0, "speaker": "SPEAKER_00", "confidence": 0.75},
             ],
             "warnings": [], "usage": {"type": "duration", "seconds": 11},
         });

@@ -132,12 +132,14 @@ pub struct Character {
 
 /// Who speaks when.
 #[derive(ToSchema)]
-#[schema(example = json!({"start": 0.5, "end": 4.2, "speaker": "SPEAKER_00"}))]
+#[schema(example = json!({"start": 0.5, "end": 4.2, "speaker": "SPEAKER_00", "confidence": 0.93}))]
 #[expect(dead_code, reason = "describes")]
 pub struct Turn {
     start: f64,
     end: f64,
     speaker: String,
+    /// How sure it is that it is this speaker and no other, 0 to 1.
+    confidence: f64,
 }
 
 /// Every failure of a route that speaks FastAPI's shape, for `responses(...)`.

@@ -41,8 +41,10 @@ const FEWEST_FRAMES: usize = 10;
 /// Who speaks when, and how each of them sounds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Diarization {
-    /// In order of time; they do not overlap.
+    /// In order of time; those of two speakers overlap where both speak at once.
     pub turns: Vec<Turn>,
+    /// The same with one speaker at a time, for words: in order of time, none overlaps another.
+    pub exclusive: Vec<Turn>,
     /// The mean embedding of each speaker, by number, of length one.
     pub voices: Vec<Vec<f32>>,
 }
@@ -167,7 +169,9 @@ impl Plan {
         if min_clusters > 1 {
             give_each_a_turn(&mut turns, &self.speech, &self.windows, &rows, &clustering);
         }
-        Ok(number_by_appearance(join_over_pauses(turns), &clustering))
+        let mut turns = join_over_pauses(turns);
+        turns.iter_mut().for_each(|turn| turn.confidence = confidence(turn, &self.windows, &rows, &clustering));
+        Ok(number_by_appearance(turns, &clustering))
     }
 }
 
@@ -242,10 +246,25 @@ fn vote(speech: &Span, windows: &[Span], embeddings: &Array2<f32>, clustering: &
         let speaker = Speaker(u16::try_from(winner).unwrap_or(u16::MAX));
         match turns.last_mut() {
             Some(turn) if turn.speaker == speaker => turn.span.end = span.end,
-            _ => turns.push(Turn { span, speaker }),
+            _ => turns.push(Turn { span, speaker, confidence: 1.0 }),
         }
     }
     turns
+}
+
+/// The share of the votes during a turn that were its speaker's: the mean over the windows that touch it, by their overlap.
+fn confidence(turn: &Turn, windows: &[Span], embeddings: &Array2<f32>, clustering: &Clustering) -> f32 {
+    let (mut own, mut all) = (0.0, 0.0);
+    for (window, embedding) in windows.iter().zip(embeddings.rows()) {
+        let overlap = window.overlap(&turn.span) as f32;
+        if overlap > 0.0 {
+            let votes = clustering.means.dot(&embedding).mapv(|likeness| likeness.max(0.0));
+            let voted = votes.sum().max(f32::MIN_POSITIVE);
+            own += overlap * votes[usize::from(turn.speaker.0)] / voted;
+            all += overlap;
+        }
+    }
+    if all > 0.0 { (own / all).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// Gives every turn shorter than [`SHORTEST_TURN`] to the longer of its neighbours, the shortest first. The turns touch.
@@ -296,7 +315,7 @@ fn give_each_a_turn(
         let Some(inside) = speech.iter().max_by(|a, b| a.overlap(&middle).total_cmp(&b.overlap(&middle))) else {
             continue;
         };
-        carve(turns, Turn { span: middle.clamp(inside), speaker });
+        carve(turns, Turn { span: middle.clamp(inside), speaker, confidence: 1.0 });
     }
 }
 
@@ -340,7 +359,7 @@ fn number_by_appearance(mut turns: Vec<Turn>, clustering: &Clustering) -> Diariz
         turn.speaker = Speaker(u16::try_from(number).unwrap_or(u16::MAX));
     }
     let voice = |speaker: &Speaker| clustering.means.row(usize::from(speaker.0)).to_vec();
-    Diarization { turns, voices: seen.iter().map(voice).collect() }
+    Diarization { exclusive: turns.clone(), turns, voices: seen.iter().map(voice).collect() }
 }
 
 #[cfg(test)]
@@ -348,7 +367,7 @@ mod tests {
     use super::*;
 
     fn turn(start: f64, end: f64, speaker: u16) -> Turn {
-        Turn { span: Span::new(start, end), speaker: Speaker(speaker) }
+        Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 1.0 }
     }
 
     fn options(num: Option<usize>, min: Option<usize>, max: Option<usize>) -> DiarizeOptions {
@@ -405,6 +424,17 @@ mod tests {
         let kept = vec![turn(0.0, 1.0, 0), turn(1.0, 2.0, 1)];
         assert_eq!(absorb_short(kept.clone()), kept);
         assert_eq!(absorb_short(vec![turn(0.0, 0.2, 3)]), [turn(0.0, 0.2, 3)]);
+    }
+
+    #[test]
+    fn a_turn_is_as_sure_as_its_share_of_the_votes() {
+        let windows = [Span::new(0.0, 1.0), Span::new(1.0, 2.0), Span::new(5.0, 6.0)];
+        let embeddings = Array2::from_shape_vec((3, 2), vec![1.0, 0.0, 0.6, 0.6, -1.0, -1.0]).unwrap();
+        let clustering = Clustering { labels: vec![0; 3], means: Array2::eye(2) };
+        let sure = |turn: Turn| confidence(&turn, &windows, &embeddings, &clustering);
+        assert_eq!([sure(turn(0.0, 1.0, 0)), sure(turn(0.0, 1.0, 1))], [1.0, 0.0]);
+        assert_eq!([sure(turn(1.0, 2.0, 1)), sure(turn(0.0, 2.0, 0))], [0.5, 0.75]);
+        assert_eq!([sure(turn(5.0, 6.0, 0)), sure(turn(3.0, 4.0, 0))], [0.0, 0.0]);
     }
 
     #[test]
