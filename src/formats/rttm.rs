@@ -27,9 +27,9 @@ mod tests {
 
     #[test]
     fn one_line_of_ten_columns_per_turn() {
-        let expected = "SPEAKER my_call 1 0.500 0.900 <NA> <NA> SPEAKER_00 0.900 <NA> <NA>\n\
-            SPEAKER my_call 1 2.000 1.750 <NA> <NA> SPEAKER_01 0.900 <NA> <NA>\n\
-            SPEAKER my_call 1 4.000 0.500 <NA> <NA> SPEAKER_00 0.900 <NA> <NA>\n";
+        let expected = "SPEAKER my_call 1 0.500 0.900 <NA> <NA> SPEAKER_00 0.900 <NA>\n\
+            SPEAKER my_call 1 2.000 1.750 <NA> <NA> SPEAKER_01 0.900 <NA>\n\
+            SPEAKER my_call 1 4.000 0.500 <NA> <NA> SPEAKER_00 0.900 <NA>\n";
         assert_eq!(render(&conversation(), "my call"), expected);
         assert!(render(&conversation(), " ").starts_with("SPEAKER recording 1 "));
     }
