@@ -3,6 +3,7 @@
 pub mod aligner;
 pub mod labels;
 pub mod layers;
+pub mod segmentation;
 pub mod silero;
 pub mod speaker;
 pub mod wav2vec2;

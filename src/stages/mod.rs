@@ -15,6 +15,7 @@ pub mod romanise;
 pub mod row;
 pub mod rules;
 pub mod script;
+pub mod segment;
 mod sounds;
 pub mod stage;
 pub mod transcribe;
