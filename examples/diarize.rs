@@ -7,10 +7,7 @@ use candle_nn::VarBuilder;
 use clap::Parser;
 use palabra::{
     audio::decode::{Limits, decode_file},
-    models::{
-        silero::Silero,
-        speaker::{Config, SpeakerEmbedder},
-    },
+    models::{silero::Silero, speaker::SpeakerEmbedder},
     progress::Watch,
     stages::{
         diarize::{DiarizeOptions, diarize, speech_options},
@@ -40,7 +37,7 @@ fn main() -> anyhow::Result<()> {
         Ok(VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)?)
     };
     let detector = Silero::load(&weights("silero-vad")?)?;
-    let embedder = SpeakerEmbedder::load(weights("campplus")?, &Config::default())?;
+    let embedder = SpeakerEmbedder::load(weights("campplus")?)?;
     let audio = decode_file(&arguments.file, &Limits::default(), &watch)?.audio;
 
     let mut vad = speech_options();

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use candle_core::Tensor;
+use anyhow::Context;
 use clap::Parser;
 use palabra::{
-    audio::{
-        decode::{Limits, decode_file},
-        fbank::Fbank,
-    },
+    audio::decode::{Limits, decode_file},
     device::Compute,
     engine,
     progress::Watch,
+    stages::embed::{FeatureExtractor, embed},
     weights::{Store, StoreOptions},
 };
 
@@ -26,16 +24,14 @@ fn main() -> anyhow::Result<()> {
     let (arguments, watch, compute) = (Arguments::parse(), Watch::silent(), Compute::cpu());
     let store = Store::open(&StoreOptions::default())?;
     let embedder = engine::embedder(&store.fetch("campplus", &watch)?, &compute)?;
-    let bins = embedder.config().features;
-    let fbank = Fbank::new(bins);
+    let extractor = FeatureExtractor::new(embedder.features());
 
     let mut voices = Vec::new();
     for file in &arguments.files {
         let audio = decode_file(file, &Limits::default(), &watch)?.audio;
-        let features = fbank.compute_normalised(audio.samples())?; // (frames, bins)
-        let frames = features.len() / bins;
-        let features = Tensor::from_vec(features, (1, frames, bins), &compute.device)?;
-        let embedding: Vec<f32> = embedder.forward(&features)?.flatten_all()?.to_vec1()?;
+        let window = extractor.whole_window(audio.samples())?;
+        let mut embeddings = embed(&embedder, &compute.device, &[&window])?.into_iter().flatten();
+        let embedding = embeddings.next().flatten().context("nothing was heard")?;
         println!("{}: {:.1} s, {} numbers", file.display(), audio.duration(), embedding.len());
         voices.push(embedding);
     }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{batcher::Batcher, load, metrics::Metrics, service::Keep, shelf::Shelf};
 use crate::{
-    audio::{Audio, fbank::Fbank},
+    audio::Audio,
     device::Compute,
     error::{Error, Result},
     models::silero::Silero,
@@ -12,7 +12,7 @@ use crate::{
     span::Span,
     stages::{
         diarize::{self, Diarization, DiarizeOptions, Plan},
-        embed::{BATCH, Embedder, Window},
+        embed::{BATCH, Embedder, FeatureExtractor, Window},
         vad::{self, Detection, VadOptions},
     },
     weights::Store,
@@ -30,7 +30,7 @@ pub(super) struct Hearing {
 
 struct Speakers {
     batcher: Batcher<Embedder>,
-    bins: usize,
+    extractor: FeatureExtractor,
 }
 
 /// Windows of one request that are at work or wait at a time: what a long recording would hold otherwise is large.
@@ -53,9 +53,9 @@ impl Hearing {
         let fetch = || Ok((self.store.fetch("campplus", watch)?, 0));
         let load = |folder: PathBuf| {
             let network = load::embedder(&folder, &self.compute)?;
-            let bins = network.config().features;
+            let extractor = FeatureExtractor::new(network.features());
             let stage = Embedder::new(network, self.compute.device.clone());
-            Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, bins })
+            Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, extractor })
         };
         self.speakers.get("campplus", &everything(), watch, fetch, load)
     }
@@ -81,8 +81,7 @@ impl Hearing {
         let speech = vad::speech_spans(probabilities, audio.samples().len(), &diarize::speech_options());
         let plan = Plan::new(audio, &speech, options)?;
         let speakers = self.speakers(watch)?;
-        let fbank = Fbank::new(speakers.bins);
-        let window = |index: usize| plan.features(index, audio, &fbank);
+        let window = |index: usize| plan.features(index, audio, &speakers.extractor);
         let told = |index: usize| watch.step(StageName::Diarize, plan.start(index), audio.duration());
         let embeddings = speakers.embed(plan.windows(), window, told, watch)?;
         watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
@@ -124,8 +123,8 @@ impl Speakers {
                 session.submit(submitted, window(submitted)?);
                 submitted += 1;
             }
-            let (index, embedding) = session.next(watch)?;
-            embeddings[index] = embedding;
+            let (index, made) = session.next(watch)?;
+            embeddings[index] = made.into_iter().flatten().next().unwrap_or_default();
             if done % BATCH == 0 {
                 told(done)?;
             }

@@ -15,7 +15,7 @@ use crate::{
         aligner::Aligner,
         labels::Labels,
         silero::Silero,
-        speaker::{Config as SpeakerConfig, SpeakerEmbedder},
+        speaker::SpeakerEmbedder,
         wav2vec2::{
             Config as Wav2Vec2Config, Wav2Vec2,
             vocabulary::{Tokens, Vocabulary},
@@ -59,7 +59,7 @@ pub fn voice(folder: &Path) -> Result<Silero> {
 /// [`Error::Weights`] when the file cannot be read or does not fit.
 pub fn embedder(folder: &Path, compute: &Compute) -> Result<SpeakerEmbedder> {
     let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
-    SpeakerEmbedder::load(vb, &SpeakerConfig::default()).map_err(|reason| unfit(folder, reason))
+    SpeakerEmbedder::load(vb).map_err(|reason| unfit(folder, reason))
 }
 
 /// Loads the encoder of a Whisper checkpoint, and the features it reads.

@@ -21,6 +21,7 @@ mod simd;
 pub mod stretch_means;
 mod tiled;
 pub mod time_convolution;
+pub mod weighted_statistics;
 
 pub use attention::attention;
 pub use cache::{Slot, append, attention_cached, attention_weights_cached, cache_dtype};
@@ -33,6 +34,7 @@ pub use plane_convolution::PlaneConvolution;
 pub use scale_shift_relu::scale_shift_relu;
 pub use stretch_means::stretch_means;
 pub use time_convolution::{Sliding, TimeConvolution};
+pub use weighted_statistics::weighted_statistics;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, WithDType};
 

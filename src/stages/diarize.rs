@@ -9,14 +9,11 @@ use ndarray::{Array2, s};
 
 use super::{
     cluster::{ClusterOptions, Clustering, cluster, normalise_rows},
-    embed::{BATCH, Window, embed},
+    embed::{BATCH, FeatureExtractor, Window, embed},
     vad::VadOptions,
 };
 use crate::{
-    audio::{
-        Audio,
-        fbank::{FRAME_LENGTH, FRAME_SHIFT, Fbank},
-    },
+    audio::{Audio, fbank::Fbank},
     error::{Error, Result},
     models::speaker::SpeakerEmbedder,
     progress::{StageName, Watch},
@@ -137,12 +134,11 @@ impl Plan {
     ///
     /// # Errors
     /// When the features cannot be computed.
-    pub fn features(&self, window: usize, audio: &Audio, fbank: &Fbank) -> Result<Window> {
+    pub fn features(&self, window: usize, audio: &Audio, extractor: &FeatureExtractor) -> Result<Window> {
         // Rounding must not give one window a frame less than the others.
-        let length = FRAME_LENGTH + (self.frames - 1) * FRAME_SHIFT;
+        let length = extractor.samples(self.frames);
         let start = samples_of(self.windows[window].start).min(audio.samples().len() - length);
-        let features = fbank.compute_normalised(&audio.samples()[start..start + length])?;
-        Ok(Window { features, frames: self.frames })
+        extractor.whole_window(&audio.samples()[start..start + length])
     }
 
     /// Who speaks when, given an embedding of each window. Turns come in order and do not overlap; speakers are numbered
@@ -188,13 +184,14 @@ pub fn diarize(
     watch: &Watch,
 ) -> Result<Diarization> {
     let plan = Plan::new(audio, speech, options)?;
-    let fbank = Fbank::new(embedder.config().features);
+    let extractor = FeatureExtractor::new(embedder.features());
     let mut embeddings = Vec::with_capacity(plan.windows());
     for first in (0..plan.windows()).step_by(BATCH) {
         watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
         let group = first..plan.windows().min(first + BATCH);
-        let windows = group.map(|window| plan.features(window, audio, &fbank)).collect::<Result<Vec<_>>>()?;
-        embeddings.extend(embed(embedder, device, &windows.iter().collect::<Vec<_>>())?);
+        let windows = group.map(|window| plan.features(window, audio, &extractor)).collect::<Result<Vec<_>>>()?;
+        let made = embed(embedder, device, &windows.iter().collect::<Vec<_>>())?;
+        embeddings.extend(made.into_iter().flatten().flatten());
     }
     watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
     plan.conclude(embeddings)

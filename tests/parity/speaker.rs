@@ -14,14 +14,12 @@ use palabra::{
         decode::{Limits, decode_file},
         fbank::Fbank,
     },
-    models::{
-        silero::Silero,
-        speaker::{Config, SpeakerEmbedder},
-    },
+    models::{silero::Silero, speaker::SpeakerEmbedder},
     progress::Watch,
     span::Span,
     stages::{
         diarize::{DiarizeOptions, diarize, speech_options},
+        embed::{FeatureExtractor, Window, embed},
         vad::detect,
     },
     transcript::Turn,
@@ -38,7 +36,10 @@ pub fn trials() -> Vec<Trial> {
         trial("speaker::fbank_of_noise", &Ok(()), |()| fbank_of_noise()),
         trial("speaker::fbank_of_speech", &sample, fbank_of_speech),
         trial("speaker::embeddings", &both, embeddings),
+        trial("speaker::masked_embeddings", &both, masked_embeddings),
+        trial("speaker::masks_that_hear_all_or_nothing", &both, masks_that_hear_all_or_nothing),
         trial("speaker::batch_equals_one_by_one", &both, batch_equals_one_by_one),
+        trial("speaker::masks_that_cannot_be", &both, masks_that_cannot_be),
         trial("speaker::sample_has_two_speakers", &all, sample_has_two_speakers),
         trial("speaker::counts_are_honoured", &all, counts_are_honoured),
     ]
@@ -52,7 +53,7 @@ fn embedder(folder: PathBuf) -> SpeakerEmbedder {
     let tensors =
         candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).expect("the weights open");
     let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-    SpeakerEmbedder::load(vb, &Config::default()).expect("the weights fit")
+    SpeakerEmbedder::load(vb).expect("the weights fit")
 }
 
 /// The public two-speaker sample.
@@ -116,15 +117,86 @@ fn embeddings((sample, weights): (PathBuf, PathBuf)) {
     }
 }
 
+/// The window of which the golden masks are.
+const MASKED: usize = 9;
+
+fn masked_embeddings((sample, weights): (PathBuf, PathBuf)) {
+    let (audio, embedder, golden) = (recording(&sample), embedder(weights), golden());
+    let (start, length) = windows()[MASKED];
+    let masks = golden["masks"].unsqueeze(0).expect("one window");
+    let ours = embedder.forward_masked(&window_features(&audio, start, length), &masks).expect("embeddings");
+    support::compare("masked embeddings", &ours.squeeze(0).expect("rows"), &golden["embeddings.masked"], 5e-4);
+}
+
+fn masks_that_hear_all_or_nothing((sample, weights): (PathBuf, PathBuf)) {
+    let (audio, embedder) = (recording(&sample), embedder(weights));
+    for (start, length) in windows() {
+        let features = window_features(&audio, start, length);
+        let row = |value: f32| Tensor::full(value, (1, 1, 123), &Device::Cpu).expect("a mask");
+        let masks = Tensor::cat(&[row(1.0), row(0.0), row(0.5)], 1).expect("masks");
+        let ours = embedder.forward_masked(&features, &masks).expect("embeddings");
+        let whole = embedder.forward(&features).expect("an embedding");
+        let of = |speaker: usize| ours.narrow(1, speaker, 1).and_then(|row| row.squeeze(1)).expect("a row");
+        support::compare("a mask of ones", &of(0), &whole, 1e-5);
+        support::compare("an empty mask", &of(1), &whole.zeros_like().expect("zeros"), 0.0);
+        support::compare("a mask of halves", &of(2), &whole, 1e-4);
+    }
+    // A single one of the trunk's frames: no deviation, yet a vector.
+    let (start, length) = windows()[MASKED];
+    let mut mask = vec![0f32; 599];
+    mask[77] = 1.0;
+    let mask = Tensor::from_vec(mask, (1, 1, 599), &Device::Cpu).expect("a mask");
+    let lone = embedder.forward_masked(&window_features(&audio, start, length), &mask).expect("an embedding");
+    assert!(flat(&lone).iter().all(|value| value.is_finite() && *value != 0.0));
+}
+
+/// Windows of two lengths, with one to four masks at two frame rates.
+fn masked_windows(audio: &Audio, embedder: &SpeakerEmbedder) -> Vec<Window> {
+    let extractor = FeatureExtractor::new(embedder.features());
+    let masks = golden()["masks"].to_vec2::<f32>().expect("masks");
+    let halved: Vec<Vec<f32>> = masks.iter().map(|mask| mask.iter().step_by(2).copied().collect()).collect();
+    let window = |(index, (start, length)): (usize, (f64, f64))| {
+        let masks = if index % 3 == 2 { &halved } else { &masks };
+        let samples = audio.slice(Span::new(start, start + length));
+        extractor.window(samples.samples(), masks[..1 + index % 4].to_vec()).expect("features")
+    };
+    windows().into_iter().take(8).enumerate().map(window).collect()
+}
+
 fn batch_equals_one_by_one((sample, weights): (PathBuf, PathBuf)) {
     let (audio, embedder) = (recording(&sample), embedder(weights));
-    let alone: Vec<Tensor> =
-        windows().into_iter().take(7).map(|(start, _)| window_features(&audio, start, 1.5)).collect();
-    let together = embedder.forward(&Tensor::cat(&alone, 0).expect("equal windows")).expect("embeddings");
-    for (index, features) in alone.iter().enumerate() {
-        let ours = together.narrow(0, index, 1).expect("a row");
-        support::compare("batch", &ours, &embedder.forward(features).expect("an embedding"), 1e-4);
+    let windows = masked_windows(&audio, &embedder);
+    let made = |windows: &[&Window]| embed(&embedder, &Device::Cpu, windows).expect("embeddings");
+    let together = made(&windows.iter().collect::<Vec<_>>());
+    for (window, ours) in windows.iter().zip(together) {
+        assert_eq!(ours.len(), window.masks.len());
+        for (ours, alone) in ours.into_iter().zip(made(&[window]).remove(0)) {
+            // The mask that is heard for a moment may miss every one of the trunk's frames.
+            assert_eq!(ours.is_some(), alone.is_some());
+            let row = |values: Option<Vec<f32>>| Tensor::new(values.unwrap_or_default(), &Device::Cpu).expect("a row");
+            support::compare("batch", &row(ours), &row(alone), 1e-4);
+        }
     }
+}
+
+fn masks_that_cannot_be((sample, weights): (PathBuf, PathBuf)) {
+    let (audio, embedder) = (recording(&sample), embedder(weights));
+    let extractor = FeatureExtractor::new(embedder.features());
+    let window = |masks: &[&[f32]]| {
+        let masks = masks.iter().map(|mask| mask.to_vec()).collect();
+        extractor.window(audio.slice(Span::new(7.0, 7.5)).samples(), masks).expect("features")
+    };
+    let made = |masks: &[&[f32]]| embed(&embedder, &Device::Cpu, &[&window(masks)]);
+    let heard = made(&[&[1.0, 0.0], &[0.0, 0.0]]).expect("embeddings").remove(0);
+    assert!(heard[0].is_some() && heard[1].is_none());
+    let wrong: [&[&[f32]]; 5] = [&[], &[&[]], &[&[1.0], &[1.0, 0.0]], &[&[1.5]], &[&[f32::NAN]]];
+    for masks in wrong {
+        let error = made(masks).expect_err("masks that cannot be").to_string();
+        assert!(error.contains("masks"), "{error}");
+    }
+    let features = Tensor::zeros((2, 30, 80), DType::F32, &Device::Cpu).expect("features");
+    let one = Tensor::ones((1, 1, 15), DType::F32, &Device::Cpu).expect("a mask");
+    assert!(embedder.forward_masked(&features, &one).is_err());
 }
 
 type Needs = (PathBuf, PathBuf, PathBuf);

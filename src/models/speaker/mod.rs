@@ -1,144 +1,133 @@
-//! The speaker embedder CAM++: filterbanks in, one vector a window out, alike where the speaker is the same.
+//! Speaker embedders: what was heard of a voice in, one vector out, alike where the speaker is the same.
 //!
-//! Architecture: Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking"
-//! (Interspeech 2023); reference implementation `speakerlab/models/campplus/DTDNN.py` of 3D-Speaker. A residual
-//! convolutional head over frequency x time is followed by densely connected time-delay layers, each masked by its
-//! context, then by statistics over time and one linear layer. Batch normalisations are folded at load.
+//! Whatever the network, a window goes through its trunk once, and the trunk's frames are pooled for each speaker of the
+//! window under weights that say when that speaker is heard, as pyannote.audio does (`StatsPool`). The trunk itself still
+//! hears everybody: weights decide which frames count, not what they contain.
 
-mod dense;
-mod head;
+pub mod campplus;
 
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use dense::{DenseBlock, ScaleShift, Transit, WideTimeDelay};
-use head::Head;
+use campplus::CamPlusPlus;
 
-/// The epsilon of every batch normalisation.
-const EPSILON: f64 = 1e-5;
+/// A network that tells voices apart, in f32: half precision multiplies the diarization error.
+pub enum SpeakerEmbedder {
+    /// Context-aware masking over densely connected time-delay layers: 192 numbers.
+    CamPlusPlus(CamPlusPlus),
+}
 
-/// A block of densely connected layers.
+/// Which network it is: what distances mean differs between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// CAM++ of 3D-Speaker.
+    CamPlusPlus,
+}
+
+/// How the features of an embedder are made of samples in -1..1. Every bin's mean over the window is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockConfig {
-    /// Layers (upstream: `num_layers`).
-    pub layers: usize,
-    /// Frames between the taps of each layer's kernel of three (upstream: `dilation`).
-    pub dilation: usize,
+pub enum Features {
+    /// Kaldi's log mel filterbank, Povey window: a frame every 10 ms.
+    KaldiPovey {
+        /// Values in a frame.
+        bins: usize,
+    },
 }
 
-/// The sizes of the network. The published checkpoints carry no configuration; [`Config::default`] is that of all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Filterbank bins (upstream: `feat_dim`).
-    pub features: usize,
-    /// Length of an embedding (upstream: `embedding_size`).
-    pub embedding: usize,
-    /// Channels that each dense layer adds (upstream: `growth_rate`).
-    pub growth: usize,
-    /// Channels inside a dense layer (upstream: `bn_size * growth_rate`).
-    pub bottleneck: usize,
-    /// Channels that enter the first block (upstream: `init_channels`).
-    pub initial: usize,
-    /// The blocks.
-    pub blocks: [BlockConfig; 3],
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let block = |layers, dilation| BlockConfig { layers, dilation };
-        Self {
-            features: 80,
-            embedding: 192,
-            growth: 32,
-            bottleneck: 128,
-            initial: 128,
-            blocks: [block(12, 1), block(24, 2), block(16, 2)],
+impl Features {
+    /// Values in a frame.
+    pub fn bins(&self) -> usize {
+        match self {
+            Self::KaldiPovey { bins } => *bins,
         }
     }
-}
-
-/// The network.
-pub struct SpeakerEmbedder {
-    config: Config,
-    head: Head,
-    tdnn: WideTimeDelay,
-    blocks: Vec<(DenseBlock, Transit)>,
-    out_nonlinear: ScaleShift,
-    dense: (Tensor, Tensor),
 }
 
 impl SpeakerEmbedder {
-    /// Reads the network from `vb`, the root of the checkpoint.
+    /// Reads the network from `vb`, the root of a checkpoint; its tensors say which architecture it is.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape than `config` says.
-    pub fn load(vb: VarBuilder, config: &Config) -> Result<Self> {
-        let head = Head::load(vb.pp("head"))?;
-        let vb = vb.pp("xvector");
-        let tdnn =
-            WideTimeDelay::load(head::OUTPUT_CHANNELS * config.features.div_ceil(8), config.initial, vb.pp("tdnn"))?;
-        let mut channels = config.initial;
-        let mut blocks = Vec::with_capacity(config.blocks.len());
-        for (index, block) in config.blocks.iter().enumerate() {
-            let dense = DenseBlock::load(channels, *block, config, vb.pp(format!("block{}", index + 1)))?;
-            channels += block.layers * config.growth;
-            blocks.push((dense, Transit::load(channels, vb.pp(format!("transit{}", index + 1)))?));
-            channels /= 2;
+    /// When it is none of them, a tensor is missing or has another shape.
+    pub fn load(vb: VarBuilder) -> Result<Self> {
+        if vb.contains_tensor("xvector.tdnn.linear.weight") {
+            return Ok(Self::CamPlusPlus(CamPlusPlus::load(vb, &campplus::Config::default())?));
         }
-        let out_nonlinear = ScaleShift::load(channels, vb.pp("out_nonlinear.batchnorm"))?;
-        let weight = vb.get((config.embedding, 2 * channels, 1), "dense.linear.weight")?.squeeze(2)?;
-        let (scale, shift) = plain_batch_norm(config.embedding, vb.pp("dense.nonlinear.batchnorm"))?;
-        let weight = weight.broadcast_mul(&scale.unsqueeze(1)?)?.t()?.contiguous()?;
-        Ok(Self { config: config.clone(), head, tdnn, blocks, out_nonlinear, dense: (weight, shift) })
+        bail!("its tensors are not those of a speaker embedder that is known here (CAM++)")
     }
 
-    /// The sizes of the network.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// Which network it is.
+    pub fn architecture(&self) -> Architecture {
+        match self {
+            Self::CamPlusPlus(_) => Architecture::CamPlusPlus,
+        }
     }
 
-    /// Embeddings of windows: `fbank` (B, T, 80), each window's mean over time removed -> (B, 192), f32, not normalised in length.
+    /// How its features are made.
+    pub fn features(&self) -> Features {
+        match self {
+            Self::CamPlusPlus(network) => Features::KaldiPovey { bins: network.config().features },
+        }
+    }
+
+    /// Numbers in an embedding.
+    pub fn dimension(&self) -> usize {
+        match self {
+            Self::CamPlusPlus(network) => network.config().embedding,
+        }
+    }
+
+    /// Embeddings of whole windows: features (B, T, bins) -> (B, dimension), not normalised in length.
     ///
     /// # Errors
-    /// When `fbank` has another number of bins, no frames, or a device fails.
-    pub fn forward(&self, fbank: &Tensor) -> Result<Tensor> {
-        let (_, frames, features) = fbank.dims3()?;
-        if frames == 0 || features != self.config.features {
-            bail!("a speaker embedder of {} bins cannot take features {:?}", self.config.features, fbank.dims());
+    /// When the features have another number of bins, no frames, or a device fails.
+    pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
+        let everything = Tensor::ones((features.dim(0)?, 1, 1), DType::F32, features.device())?;
+        self.forward_masked(features, &everything)?.squeeze(1)
+    }
+
+    /// Embeddings of the speakers of windows: features (B, T, bins), weights (B, S, W) in 0..1 -> (B, S, dimension), not
+    /// normalised in length.
+    ///
+    /// The W weights lie evenly over the window, whatever its frames, and each of the trunk's frames takes the nearest. One
+    /// frame alone has no deviation (0, or what the reference says); a speaker without any weight gets zeros.
+    ///
+    /// # Errors
+    /// When the shapes do not fit or a device fails.
+    pub fn forward_masked(&self, features: &Tensor, weights: &Tensor) -> Result<Tensor> {
+        if weights.dims3()?.0 != features.dim(0)? || weights.elem_count() == 0 {
+            bail!("weights {:?} do not fit features {:?}", weights.dims(), features.dims());
         }
-        let mut x = self.tdnn.forward(&self.head.forward(&fbank.to_dtype(DType::F32)?)?)?; // (B, T', C)
-        for (block, transit) in &self.blocks {
-            x = transit.forward(&block.forward(&x)?)?;
+        let trunk = self.trunk(features)?;
+        let weights = nearest(weights, trunk.dim(1)?)?;
+        let embeddings = self.pool(&trunk, &weights)?;
+        let total = weights.sum_keepdim(2)?;
+        let heard = total.gt(&total.zeros_like()?)?.broadcast_as(embeddings.shape())?;
+        heard.where_cond(&embeddings, &embeddings.zeros_like()?)
+    }
+
+    /// The frames that are pooled: features (B, T, bins) -> (B, T', C).
+    ///
+    /// # Errors
+    /// As [`SpeakerEmbedder::forward`].
+    pub fn trunk(&self, features: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::CamPlusPlus(network) => network.trunk(features),
         }
-        let pooled = mean_and_deviation(&self.out_nonlinear.forward_relu(&x)?)?;
-        let (weight, bias) = &self.dense;
-        pooled.matmul(weight)?.broadcast_add(bias)
+    }
+
+    fn pool(&self, trunk: &Tensor, weights: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::CamPlusPlus(network) => network.pool(trunk, weights),
+        }
     }
 }
 
-/// Mean and unbiased standard deviation over time: (B, T, C) -> (B, 2C). A single frame has no deviation: the reference says 0.01.
-fn mean_and_deviation(x: &Tensor) -> Result<Tensor> {
-    let time = x.dim(1)?;
-    let mean = x.mean_keepdim(1)?;
-    let deviation = if time > 1 {
-        let variance = (x.broadcast_sub(&mean)?.sqr()?.sum(1)? / (time - 1) as f64)?;
-        variance.sqrt()?
-    } else {
-        (mean.squeeze(1)?.zeros_like()? + 1e-2)?
-    };
-    Tensor::cat(&[mean.squeeze(1)?, deviation], 1)
-}
-
-/// A batch normalisation as `x * scale + shift`.
-fn batch_norm(channels: usize, vb: VarBuilder) -> Result<(Tensor, Tensor)> {
-    let (scale, shift) = plain_batch_norm(channels, vb.clone())?;
-    let weight = vb.get(channels, "weight")?;
-    Ok(((scale * &weight)?, ((shift * weight)? + vb.get(channels, "bias")?)?))
-}
-
-/// The same for a batch normalisation without weight and bias of its own.
-fn plain_batch_norm(channels: usize, vb: VarBuilder) -> Result<(Tensor, Tensor)> {
-    let scale = (vb.get(channels, "running_var")? + EPSILON)?.sqrt()?.recip()?;
-    let shift = (vb.get(channels, "running_mean")?.neg()? * &scale)?;
-    Ok((scale, shift))
+/// Brings weights (B, S, W) onto `frames` frames: frame t takes weight floor(t W / frames), torch's "nearest".
+fn nearest(weights: &Tensor, frames: usize) -> Result<Tensor> {
+    let steps = weights.dim(2)?;
+    if steps == frames {
+        return Ok(weights.clone());
+    }
+    let places: Vec<u32> = (0..frames).map(|frame| (frame * steps / frames) as u32).collect();
+    weights.index_select(&Tensor::new(places, weights.device())?, 2)
 }
