@@ -9,10 +9,9 @@ use crate::{
     error::{Error, Result},
     models::silero::Silero,
     progress::{StageName, Watch},
-    span::Span,
     stages::{
-        diarize::{self, Diarization, DiarizeOptions, Plan},
-        embed::{BATCH, Embedder, FeatureExtractor, Window},
+        diarize::{Diarization, DiarizeOptions, Plan},
+        embed::{BATCH, Embedder, FeatureExtractor},
         vad::{self, Detection, VadOptions},
     },
     weights::Store,
@@ -70,65 +69,56 @@ impl Hearing {
         vad::detect(self.voice(watch)?.as_ref(), audio, options, watch)
     }
 
-    /// Who speaks when, given the probabilities of voice detection.
-    pub(super) fn diarize(
-        &self,
-        audio: &Audio,
-        probabilities: &[f32],
-        options: &DiarizeOptions,
-        watch: &Watch,
-    ) -> Result<Diarization> {
-        let speech = vad::speech_spans(probabilities, audio.samples().len(), &diarize::speech_options());
-        let plan = Plan::new(audio, &speech, options)?;
+    /// Who speaks when.
+    pub(super) fn diarize(&self, audio: &Audio, options: &DiarizeOptions, watch: &Watch) -> Result<Diarization> {
+        options.bounds()?;
+        let segmentation = self.segment(audio, watch)?;
         let speakers = self.speakers(watch)?;
-        let window = |index: usize| plan.features(index, audio, &speakers.extractor);
-        let told = |index: usize| watch.step(StageName::Diarize, plan.start(index), audio.duration());
-        let embeddings = speakers.embed(plan.windows(), window, told, watch)?;
-        watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
-        plan.conclude(embeddings)
+        let plan = Plan::new(audio, segmentation, options, &speakers.extractor)?;
+        plan.conclude(speakers.embed(&plan, audio, watch)?)
     }
 
     /// The voice of the one speaker in `audio`: the mean of its windows, of length one.
     pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Vec<f32>> {
-        let detection = self.detect(audio, &VadOptions::default(), watch)?;
-        let speech = vad::speech_spans(&detection.probabilities, audio.samples().len(), &diarize::speech_options());
-        let heard: f64 = speech.iter().map(Span::duration).sum();
+        let segmentation = self.segment(audio, watch)?;
+        let speakers = self.speakers(watch)?;
+        let options = DiarizeOptions { num_speakers: Some(1), ..DiarizeOptions::default() };
+        let plan = Plan::new(audio, segmentation, &options, &speakers.extractor)?;
+        let heard = plan.speech_seconds();
         if heard < LEAST_SPEECH {
             return Err(Error::Request(format!(
                 "only {heard:.1} s of speech were found, too little to know a voice by; send 2 to 10 s of one speaker"
             )));
         }
-        let options = DiarizeOptions { num_speakers: Some(1), ..DiarizeOptions::default() };
-        let spoken = self.diarize(audio, &detection.probabilities, &options, watch)?;
+        let spoken = plan.conclude(speakers.embed(&plan, audio, watch)?)?;
         spoken.voices.into_iter().next().ok_or_else(|| {
             Error::Request("the recording is too short to know a voice by; send 2 to 10 s of one speaker".into())
         })
     }
+
+    fn segment(&self, _audio: &Audio, _watch: &Watch) -> Result<crate::stages::segment::Segmentation> {
+        Ok(Default::default())
+    }
 }
 
 impl Speakers {
-    /// An embedding of each of `count` windows.
-    fn embed(
-        &self,
-        count: usize,
-        window: impl Fn(usize) -> Result<Window>,
-        told: impl Fn(usize) -> Result<()>,
-        watch: &Watch,
-    ) -> Result<Vec<Vec<f32>>> {
+    /// An embedding of each window of `plan`.
+    fn embed(&self, plan: &Plan, audio: &Audio, watch: &Watch) -> Result<Vec<Option<Vec<f32>>>> {
         let mut session = self.batcher.session(BATCH);
-        let mut embeddings = vec![Vec::new(); count];
+        let mut embeddings = vec![None; plan.windows()];
         let mut submitted = 0;
-        for done in 0..count {
-            while submitted < count.min(done + WINDOWS_AHEAD) {
-                session.submit(submitted, window(submitted)?);
+        for done in 0..plan.windows() {
+            while submitted < plan.windows().min(done + WINDOWS_AHEAD) {
+                session.submit(submitted, plan.features(submitted, audio, &self.extractor)?);
                 submitted += 1;
             }
             let (index, made) = session.next(watch)?;
-            embeddings[index] = made.into_iter().flatten().next().unwrap_or_default();
+            embeddings[index] = made.into_iter().flatten().next();
             if done % BATCH == 0 {
-                told(done)?;
+                watch.step(StageName::Diarize, plan.start(done), audio.duration())?;
             }
         }
+        watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
         Ok(embeddings)
     }
 }

@@ -28,7 +28,7 @@ use crate::{
         diarize::{Diarization, DiarizeOptions},
         script::Script,
         transcribe::{TranscribeOptions, Transcriber},
-        vad::{Detection, VadOptions},
+        vad::VadOptions,
         write::Writer,
     },
     transcript::{Segment, Timings, Transcript, Turn, Utterance},
@@ -187,8 +187,8 @@ impl Pipeline {
         let stopped = AtomicBool::new(false);
         let (told, spoken) = std::thread::scope(|scope| {
             let listening = options.diarize.as_ref().map(|wanted| {
-                let (audio, speech, stopped) = (&audio, &speech, &stopped);
-                scope.spawn(move || self.listen(audio, speech, wanted, &watch.or_when(stopped)))
+                let (audio, stopped) = (&audio, &stopped);
+                scope.spawn(move || self.listen(audio, wanted, &watch.or_when(stopped)))
             });
             let mut teller =
                 Teller { listening, turns: None, waiting: Vec::new(), told: Vec::new(), options, listener };
@@ -212,6 +212,7 @@ impl Pipeline {
         let mut transcript = Transcript::assemble(utterances, &diarization.found.exclusive);
         transcript.turns = diarization.found.turns;
         transcript.voices = diarization.found.voices;
+        let unmet = diarization.found.warnings;
         transcript.language = language;
         transcript.language_probability = probability;
         transcript.duration = audio.duration();
@@ -221,6 +222,7 @@ impl Pipeline {
         }
         transcript.warnings.extend(warnings);
         transcript.warnings.extend(without_speakers);
+        transcript.warnings.extend(unmet);
         transcript.timings = clock.finish();
         Ok(transcript)
     }
@@ -233,9 +235,9 @@ impl Pipeline {
     }
 
     /// Who speaks when, and how long it took to know.
-    fn listen(&self, audio: &Audio, speech: &Detection, wanted: &DiarizeOptions, watch: &Watch) -> Result<Listened> {
+    fn listen(&self, audio: &Audio, wanted: &DiarizeOptions, watch: &Watch) -> Result<Listened> {
         let started = Instant::now();
-        let found = self.hearing.diarize(audio, &speech.probabilities, wanted, watch)?;
+        let found = self.hearing.diarize(audio, wanted, watch)?;
         Ok(Listened { found, seconds: started.elapsed().as_secs_f64() })
     }
 

@@ -23,7 +23,7 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     progress::{StageName, Watch},
-    stages::{diarize::DiarizeOptions, vad::VadOptions},
+    stages::diarize::DiarizeOptions,
     transcript::{Timings, Transcript},
     weights::{Role, Store},
 };
@@ -267,20 +267,17 @@ impl Engine {
         options: &DiarizeOptions,
         watch: &Watch,
     ) -> Result<Transcript> {
-        options.bounds()?;
         let started = Instant::now();
-        let speech = self.0.hearing.detect(&decoded.audio, &VadOptions::default(), watch)?;
-        let listened = Instant::now();
-        let found = self.0.hearing.diarize(&decoded.audio, &speech.probabilities, options, watch)?;
+        let found = self.0.hearing.diarize(&decoded.audio, options, watch)?;
         let mut transcript = Transcript::assemble(Vec::new(), &[]);
         transcript.turns = found.turns;
         transcript.voices = found.voices;
         transcript.duration = decoded.audio.duration();
         transcript.warnings = decoded.warnings;
-        let (vad, diarize) = ((listened - started).as_secs_f64(), listened.elapsed().as_secs_f64());
-        let total = decode_seconds + vad + diarize;
-        transcript.timings =
-            Timings(vec![("decode", decode_seconds), ("vad", vad), ("diarize", diarize), ("total", total)]);
+        transcript.warnings.extend(found.warnings);
+        let diarize = started.elapsed().as_secs_f64();
+        let total = decode_seconds + diarize;
+        transcript.timings = Timings(vec![("decode", decode_seconds), ("diarize", diarize), ("total", total)]);
         Ok(transcript)
     }
 

@@ -2,18 +2,31 @@
 //!
 //! Average linkage on cosine distance, cut at a threshold; clusters too small to be a speaker give their members to the
 //! nearest large one; what is then still alike by its means is one speaker. A wanted count is met by cutting the same tree
-//! where that many large clusters stand, which measured better than k-means on the development recordings.
+//! where that many clusters stand that are still unlike each other, and k-means moves the members that this cut has left
+//! on the wrong side.
 //!
-//! Memory: the tree needs n (n - 1) / 2 distances, so it is built from at most [`TREE_LIMIT`] embeddings (72 MB), drawn
-//! always alike; the others join the nearest mean. Everything else is linear in the number of embeddings.
+//! Memory: a tree of n leaves needs n (n - 1) / 2 distances. Up to [`TREE_LIMIT`] embeddings are leaves themselves (72 MB).
+//! More are clustered on two levels: every block of [`BLOCK`] consecutive embeddings is brought down to groups of
+//! members that are very much alike, no more than [`TREE_LIMIT`] in all blocks together, and the tree is built from the
+//! groups, each weighing as many embeddings as it has. Everything else is linear in the number of embeddings.
 
 use kodama::{Method, linkage};
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
-use rand::{SeedableRng, seq::index::sample};
+use linfa::{DatasetBase, traits::{Fit, Predict}};
+use linfa_clustering::{KMeans, KMeansInit};
+use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Embeddings that the tree is built from at most.
+use super::linkage::{Step, average_linkage};
+
+/// Leaves of a tree at most.
 pub const TREE_LIMIT: usize = 6000;
+/// Embeddings of a block of the lower level.
+pub const BLOCK: usize = 4000;
+/// Groups that a block is brought down to at least.
+const GROUPS_LEFT: usize = 64;
+/// Most rounds of k-means.
+const ROUNDS: u64 = 50;
 
 /// How embeddings become clusters.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +35,7 @@ pub struct ClusterOptions {
     pub threshold: f32,
     /// Cosine distance of two large clusters' means below which they are one speaker after all.
     pub merge: f32,
-    /// Fewer members are no speaker of their own; in short recordings a sixth of all embeddings is enough.
+    /// Fewer members are no speaker of their own; in short recordings a tenth of all embeddings is enough.
     pub min_size: usize,
     /// At least so many clusters, where there are as many embeddings.
     pub min_clusters: usize,
@@ -33,7 +46,7 @@ pub struct ClusterOptions {
 impl Default for ClusterOptions {
     /// Tuned for CAM++ on windows of 1.5 s.
     fn default() -> Self {
-        Self { threshold: 0.62, merge: 0.32, min_size: 4, min_clusters: 1, max_clusters: usize::MAX }
+        Self { threshold: 0.6, merge: 0.35, min_size: 5, min_clusters: 1, max_clusters: usize::MAX }
     }
 }
 
@@ -62,65 +75,116 @@ pub fn cluster(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Cluster
     if count == 0 {
         return Clustering { labels: Vec::new(), means: Array2::zeros((0, embeddings.ncols())) };
     }
-    if count <= TREE_LIMIT {
-        return cluster_sample(embeddings, options);
-    }
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(0);
-    let mut chosen = sample(&mut random, count, TREE_LIMIT).into_vec();
-    chosen.sort_unstable();
-    let clustering = cluster_sample(embeddings.select(Axis(0), &chosen).view(), options);
-    let labels = embeddings.rows().into_iter().map(|row| nearest(row, &clustering.means)).collect();
-    Clustering { labels, means: clustering.means }
-}
-
-fn cluster_sample(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Clustering {
-    let count = embeddings.nrows();
-    let tree = Tree::new(embeddings);
-    let min_size = options.min_size.min(if count < 6 { 1 } else { (count / 6).max(2) });
-    let free = merge_alike(
-        settle(embeddings, &tree.cut(tree.merges_below(options.threshold)), min_size),
-        options.merge,
-        embeddings,
-    );
+    let tree = if count <= TREE_LIMIT { Tree::of_each(embeddings) } else { Tree::of_groups(embeddings, options.threshold) };
+    let min_size = options.min_size.min(count.div_ceil(10));
+    let cut = tree.cut(tree.merges_below(options.threshold));
+    let free = merge_alike(settle(embeddings, &cut, min_size), options.merge, embeddings);
     let found = free.means.nrows();
     let wanted = found.clamp(options.min_clusters, options.max_clusters.max(options.min_clusters)).clamp(1, count);
-    if wanted == found { free } else { settle_count(embeddings, &tree, min_size, wanted) }
+    if wanted == found { free } else { settle_count(embeddings, &tree, min_size, wanted, options) }
 }
 
-/// The lowest cut with exactly `wanted` large clusters; where there is none, with ever smaller ones.
-fn settle_count(embeddings: ArrayView2<f32>, tree: &Tree, min_size: usize, wanted: usize) -> Clustering {
-    for size in (2..=min_size).rev() {
-        if let Some(merges) = tree.merges_leaving(wanted, size) {
-            return settle(embeddings, &tree.cut(merges), size);
-        }
-    }
-    settle(embeddings, &tree.cut(tree.count - wanted), 1)
+/// A cut with exactly `wanted` clusters that are large; with smaller ones where the large ones would be parts of one voice.
+/// (A speaker who says three words of a meeting is a small cluster, not half of the one who says the rest.)
+fn settle_count(
+    embeddings: ArrayView2<f32>,
+    tree: &Tree,
+    min_size: usize,
+    wanted: usize,
+    options: &ClusterOptions,
+) -> Clustering {
+    let cuts: Vec<(usize, usize)> =
+        (1..=min_size.max(2)).rev().filter_map(|size| Some((size, tree.merges_leaving(wanted, size)?))).collect();
+    let unlike = |cut: &&(usize, usize)| tree.height(cut.1) >= 0.9 * options.threshold;
+    let highest = || cuts.iter().max_by(|a, b| tree.height(a.1).total_cmp(&tree.height(b.1)));
+    let cut = match cuts.iter().find(unlike).or_else(highest) {
+        Some(&(size, merges)) => settle(embeddings, &tree.cut(merges), size),
+        // Fewer groups than clusters are wanted: as many as there are embeddings, or the first of them.
+        None => settle(embeddings, &(0..embeddings.nrows()).map(|row| row.min(wanted - 1)).collect::<Vec<_>>(), 1),
+    };
+    moved_by_k_means(embeddings, &cut).unwrap_or(cut)
 }
 
-/// The steps in which embeddings join, nearest first.
+/// The clustering that k-means comes to from the means of `cut`; `None` where a cluster would be left empty.
+fn moved_by_k_means(embeddings: ArrayView2<f32>, cut: &Clustering) -> Option<Clustering> {
+    let count = cut.means.nrows();
+    let records = DatasetBase::from(embeddings);
+    let random = Xoshiro256PlusPlus::seed_from_u64(0);
+    let means = KMeans::params_with_rng(count, random)
+        .init_method(KMeansInit::Precomputed(cut.means.clone()))
+        .n_runs(1)
+        .max_n_iterations(ROUNDS)
+        .fit(&records)
+        .ok()?;
+    let labels: Vec<usize> = means.predict(&records).to_vec();
+    let all = (0..count).all(|label| labels.contains(&label));
+    all.then(|| Clustering { means: refreshed(embeddings, &labels, count), labels })
+}
+
+/// The steps in which embeddings, or groups of them, join, nearest first.
 struct Tree {
-    count: usize,
-    /// The two clusters that join: below `count` an embedding, `count + i` the result of step i; and their distance.
-    steps: Vec<(usize, usize, f32)>,
+    /// The leaf of each embedding.
+    leaves: Vec<usize>,
+    /// Embeddings in each leaf.
+    sizes: Vec<usize>,
+    steps: Vec<Step>,
 }
 
 impl Tree {
-    fn new(embeddings: ArrayView2<f32>) -> Self {
+    /// Every embedding is a leaf.
+    fn of_each(embeddings: ArrayView2<f32>) -> Self {
         let count = embeddings.nrows();
         let mut distances = cosine_distances(embeddings);
         let dendrogram = linkage(&mut distances, count, Method::Average);
         let steps = dendrogram.steps().iter().map(|step| (step.cluster1, step.cluster2, step.dissimilarity)).collect();
-        Self { count, steps }
+        Self { leaves: (0..count).collect(), sizes: vec![1; count], steps }
+    }
+
+    /// Every leaf is a group of embeddings of one block that are much more alike than `threshold`.
+    fn of_groups(embeddings: ArrayView2<f32>, threshold: f32) -> Self {
+        let count = embeddings.nrows();
+        let blocks = count.div_ceil(BLOCK);
+        let mut leaves = Vec::with_capacity(count);
+        let mut groups = 0;
+        for start in (0..count).step_by(BLOCK) {
+            let block = embeddings.slice(s![start..count.min(start + BLOCK), ..]);
+            let tree = Self::of_each(block);
+            let rows = block.nrows();
+            // Some groups must be left to cut between, whoever asks for many clusters.
+            let (least, most) = (rows.saturating_sub((TREE_LIMIT / blocks).max(1)), rows.saturating_sub(GROUPS_LEFT));
+            let labels = tree.cut(tree.merges_below(threshold / 2.0).min(most).max(least));
+            leaves.extend(labels.iter().map(|label| groups + label));
+            groups = leaves.iter().max().map_or(0, |last| last + 1);
+        }
+        let mut sizes = vec![0usize; groups];
+        let mut means = Array2::zeros((groups, embeddings.ncols()));
+        for (&leaf, row) in leaves.iter().zip(embeddings.rows()) {
+            sizes[leaf] += 1;
+            let mut mean = means.row_mut(leaf);
+            mean += &row;
+        }
+        let weights: Vec<f32> = sizes.iter().map(|&size| size as f32).collect();
+        for (mut mean, weight) in means.rows_mut().into_iter().zip(&weights) {
+            mean /= *weight;
+        }
+        // The mean of all distances between the members of two groups is the distance of their means, unscaled.
+        let steps = average_linkage(cosine_distances(means.view()), &weights);
+        Self { leaves, sizes, steps }
     }
 
     fn merges_below(&self, threshold: f32) -> usize {
         self.steps.partition_point(|step| step.2 <= threshold)
     }
 
+    /// How far apart the nearest two clusters are after the first `merges` steps.
+    fn height(&self, merges: usize) -> f32 {
+        self.steps.get(merges).map_or(f32::INFINITY, |step| step.2)
+    }
+
     /// The most steps after which `wanted` clusters have `min_size` members or more.
     fn merges_leaving(&self, wanted: usize, min_size: usize) -> Option<usize> {
-        let mut sizes = vec![1; self.count];
-        let mut large = if min_size <= 1 { self.count } else { 0 };
+        let mut sizes = self.sizes.clone();
+        let mut large = sizes.iter().filter(|&&size| size >= min_size).count();
         let mut found = (large == wanted).then_some(0);
         for (index, &(a, b, _)) in self.steps.iter().enumerate() {
             let size = sizes[a] + sizes[b];
@@ -136,11 +200,13 @@ impl Tree {
 
     /// A label for each embedding after the first `merges` steps: 0, 1, ... in order of first appearance.
     fn cut(&self, merges: usize) -> Vec<usize> {
-        let mut root: Vec<usize> = (0..self.count + merges).collect();
+        let count = self.sizes.len();
+        let mut root: Vec<usize> = (0..count + merges).collect();
         for (index, &(a, b, _)) in self.steps[..merges].iter().enumerate().rev() {
-            (root[a], root[b]) = (root[self.count + index], root[self.count + index]);
+            root[a] = root[count + index];
+            root[b] = root[count + index];
         }
-        let mut label_of = vec![None; self.count + merges];
+        let mut label_of = vec![None; count + merges];
         let mut labels = 0;
         let mut label = |root: usize| {
             *label_of[root].get_or_insert_with(|| {
@@ -148,7 +214,7 @@ impl Tree {
                 labels - 1
             })
         };
-        root[..self.count].iter().map(|&root| label(root)).collect()
+        self.leaves.iter().map(|&leaf| label(root[leaf])).collect()
     }
 }
 
@@ -160,7 +226,7 @@ fn cosine_distances(embeddings: ArrayView2<f32>) -> Vec<f32> {
     for start in (0..count).step_by(ROWS) {
         let end = (start + ROWS).min(count);
         let similarity =
-            embeddings.slice(ndarray::s![start..end, ..]).dot(&embeddings.slice(ndarray::s![start.., ..]).t());
+            embeddings.slice(s![start..end, ..]).dot(&embeddings.slice(s![start.., ..]).t());
         for (offset, row) in similarity.rows().into_iter().enumerate() {
             distances.extend(row.iter().skip(offset + 1).map(|similarity| (1.0 - similarity).max(0.0)));
         }
@@ -329,11 +395,36 @@ mod tests {
     }
 
     #[test]
+    fn a_small_speaker_is_counted_before_a_large_one_is_halved() {
+        let (mut rows, truth) = speakers(&[60, 30, 2], 0.3);
+        // The first voice sounds in two ways.
+        let first = truth.iter().enumerate().filter(|(_, speaker)| **speaker == 0).map(|(index, _)| index);
+        first.step_by(2).for_each(|index| rows[(index, 40)] += 0.6);
+        normalise_rows(&mut rows);
+        let three = ClusterOptions { min_clusters: 3, max_clusters: 3, ..ClusterOptions::default() };
+        assert!(same_grouping(&cluster(rows.view(), &three).labels, &truth));
+    }
+
+    #[test]
     fn more_embeddings_than_the_tree_takes() {
-        let (rows, truth) = speakers(&[TREE_LIMIT / 2, TREE_LIMIT / 2, TREE_LIMIT / 2], 0.2);
+        // Three who speak all the time, and one who does so for a moment near the end.
+        let sizes = [TREE_LIMIT / 2, TREE_LIMIT / 2, TREE_LIMIT / 2];
+        let (mut rows, mut truth) = speakers(&sizes, 0.2);
+        for index in rows.nrows() - 30..rows.nrows() - 18 {
+            rows.row_mut(index).fill(0.0);
+            rows[(index, 50)] = 1.0;
+            rows[(index, 51 + index % 4)] = 0.3;
+            truth[index] = 3;
+        }
+        normalise_rows(&mut rows);
         let clustering = cluster(rows.view(), &ClusterOptions::default());
-        assert_eq!(clustering.means.nrows(), 3);
-        let map: Vec<usize> = (0..3).map(|index| clustering.labels[index]).collect();
+        assert_eq!(clustering.means.nrows(), 4);
+        let first = |speaker: usize| clustering.labels[truth.iter().position(|&label| label == speaker).unwrap()];
+        let map: Vec<usize> = (0..4).map(first).collect();
         assert!(clustering.labels.iter().zip(&truth).all(|(label, speaker)| *label == map[*speaker]));
+        for wanted in [2, 6, 200] {
+            let exact = ClusterOptions { min_clusters: wanted, max_clusters: wanted, ..ClusterOptions::default() };
+            assert_eq!(cluster(rows.view(), &exact).means.nrows(), wanted);
+        }
     }
 }

@@ -1,19 +1,22 @@
-//! Who speaks when: windows over speech, an embedding each, clusters of embeddings, and a vote of overlapping windows on
-//! every moment of speech.
+//! Who speaks when. The segmentation network says where somebody speaks, where two do, and where local speakers begin and
+//! end; embeddings of short windows in that speech are clustered into speakers; then every frame is attributed to them
+//! ([`attribute`](super::attribute)) and frames become turns ([`reconstruct`](super::reconstruct)).
 //!
-//! The steps are functions of their own, so that a segmentation network can later place the windows in front of
-//! `embed` and draw the borders in place of `vote`; clustering stays between the two.
+//! Windows of 1.5 s rather than pyannote's one embedding for each local speaker of 10 s: they cost half as much (each
+//! second of speech is heard twice, not ten times), and they correct the segmentation where it takes two voices for one.
 
 use candle_core::Device;
-use ndarray::{Array2, s};
+use ndarray::Array2;
 
 use super::{
+    attribute::{Windows, attribute},
     cluster::{ClusterOptions, Clustering, cluster, normalise_rows},
     embed::{BATCH, FeatureExtractor, Window, embed},
-    vad::VadOptions,
+    reconstruct::{Tracks, carve, reconstruct},
+    segment::Segmentation,
 };
 use crate::{
-    audio::{Audio, fbank::Fbank},
+    audio::Audio,
     error::{Error, Result},
     models::speaker::SpeakerEmbedder,
     progress::{StageName, Watch},
@@ -23,15 +26,18 @@ use crate::{
 
 /// Seconds of audio in one embedding: long enough to tell voices, short enough to hold one.
 const WINDOW: f64 = 1.5;
-/// Seconds from one window to the next. Half of it costs twice the time and gains less than 0.1 points on the development
-/// recordings.
+/// Seconds from one window to the next. Half of it costs twice the time and gains nothing on the development recordings.
 const HOP: f64 = 0.75;
-/// Seconds per vote.
-const VOTE: f64 = 0.05;
-/// Shorter turns between others are absorbed, in seconds.
-const SHORTEST_TURN: f64 = 0.5;
-/// A speaker's turns are joined over silences up to this, in seconds.
-const LONGEST_PAUSE: f64 = 0.5;
+/// Speech begins where the segmentation is as sure as this, and goes on while it is surer than the second.
+const SPEECH: (f32, f32) = (0.45, 0.3);
+/// Two speak where the segmentation is surer of it than this.
+const OVERLAP: f32 = 0.6;
+/// The part of a window in which one speaks, for the rest not to count.
+const LEAST_ALONE: f32 = 0.33;
+/// Windows are laid over pauses up to this, in seconds.
+const BRIDGED: f64 = 0.2;
+/// Speech shorter than this gets no window of its own, in seconds.
+const SHORTEST_SPEECH: f64 = 0.1;
 /// Recordings with fewer frames than this hold no voice to tell apart.
 const FEWEST_FRAMES: usize = 10;
 
@@ -44,6 +50,8 @@ pub struct Diarization {
     pub exclusive: Vec<Turn>,
     /// The mean embedding of each speaker, by number, of length one.
     pub voices: Vec<Vec<f32>>,
+    /// What the caller asked for and could not be had.
+    pub warnings: Vec<String>,
 }
 
 /// How many speakers there may be.
@@ -87,37 +95,41 @@ impl DiarizeOptions {
     }
 }
 
-/// How to find the speech that diarization reads: more readily than for transcription, since a speaker far from the
-/// microphone is lost otherwise, and over short pauses.
-pub fn speech_options() -> VadOptions {
-    VadOptions { onset: 0.35, offset: 0.2, min_speech: 0.1, min_silence: 0.2, pad: 0.1 }
-}
-
 /// The windows of a recording that want an embedding, and what becomes of these.
 #[derive(Debug)]
 pub struct Plan {
-    /// The speech that is given to speakers: in order and disjoint.
-    speech: Vec<Span>,
+    segmentation: Segmentation,
+    /// How likely anybody speaks, by frame of the recording; `None` outside of speech.
+    speech: Vec<Option<f32>>,
+    /// How likely two speak, by frame of the recording.
+    overlap: Vec<f32>,
     windows: Vec<Span>,
     /// Frames of every window; too few to tell voices apart in a very short recording.
     frames: usize,
+    duration: f64,
     min_clusters: usize,
     max_clusters: usize,
 }
 
 impl Plan {
-    /// Places windows over the `speech` in `audio` (seconds from its start; in order and disjoint).
+    /// Places windows over the speech in `audio`.
     ///
     /// # Errors
     /// [`Error::Request`] for numbers of speakers that cannot be.
-    pub fn new(audio: &Audio, speech: &[Span], options: &DiarizeOptions) -> Result<Self> {
+    pub fn new(
+        audio: &Audio,
+        segmentation: Segmentation,
+        options: &DiarizeOptions,
+        extractor: &FeatureExtractor,
+    ) -> Result<Self> {
         let (min_clusters, max_clusters) = options.bounds()?;
-        let whole = Span::new(0.0, audio.duration());
-        let speech: Vec<Span> =
-            speech.iter().map(|span| span.clamp(&whole)).filter(|span| span.duration() > 0.0).collect();
-        let windows = place_windows(&speech, audio.duration());
-        let frames = windows.first().map_or(0, |window| Fbank::frames(samples_of(window.duration())));
-        Ok(Self { speech, windows, frames, min_clusters, max_clusters })
+        let duration = audio.duration();
+        let likely = over_windows(&segmentation, |window| segmentation.speech(window));
+        let overlap = over_windows(&segmentation, |window| segmentation.overlap(window));
+        let speech = speech_frames(&likely);
+        let windows = place_windows(&stretches(&segmentation, &speech, duration), duration);
+        let frames = windows.first().map_or(0, |window| extractor.frames(samples_of(window.duration())));
+        Ok(Self { segmentation, speech, overlap, windows, frames, duration, min_clusters, max_clusters })
     }
 
     /// How many embeddings are wanted.
@@ -130,7 +142,13 @@ impl Plan {
         self.windows[window].start
     }
 
-    /// The features of a window: (frames, bins), each bin's mean removed.
+    /// Seconds of speech.
+    pub fn speech_seconds(&self) -> f64 {
+        let frames = self.speech.iter().flatten().count();
+        frames as f64 * self.segmentation.frame_span(0).duration()
+    }
+
+    /// A window with its features. Moments at which two speak do not count, unless there is little else.
     ///
     /// # Errors
     /// When the features cannot be computed.
@@ -138,40 +156,91 @@ impl Plan {
         // Rounding must not give one window a frame less than the others.
         let length = extractor.samples(self.frames);
         let start = samples_of(self.windows[window].start).min(audio.samples().len() - length);
-        extractor.whole_window(&audio.samples()[start..start + length])
+        extractor.window(&audio.samples()[start..start + length], vec![self.mask(&self.windows[window])])
     }
 
-    /// Who speaks when, given an embedding of each window. Turns come in order and do not overlap; speakers are numbered
-    /// by first appearance. Exactly the wanted number of speakers is found where the speech has as many windows of 0.75 s.
+    /// Which moments of a window count.
+    fn mask(&self, window: &Span) -> Vec<f32> {
+        let Some(frame) = (!self.overlap.is_empty()).then(|| self.segmentation.frame_span(0)) else { return vec![1.0] };
+        let moments = (window.duration() / frame.duration()).max(1.0) as usize;
+        let first = ((window.start - frame.start) / frame.duration()).max(0.0) as usize;
+        let last = self.overlap.len() - 1;
+        let alone = |moment: usize| self.overlap[(first + moment).min(last)] <= OVERLAP;
+        let mask: Vec<f32> = (0..moments).map(|moment| f32::from(u8::from(alone(moment)))).collect();
+        if mask.iter().sum::<f32>() < LEAST_ALONE * moments as f32 { vec![1.0; moments] } else { mask }
+    }
+
+    /// Who speaks when, given an embedding of each window, `None` where there is none. Speakers are numbered by first
+    /// appearance. Exactly the wanted number of speakers is found where the speech has as many windows of 0.75 s.
     ///
     /// # Errors
     /// When the embeddings are not as many, or not equally long.
-    pub fn conclude(&self, embeddings: Vec<Vec<f32>>) -> Result<Diarization> {
-        let size = embeddings.first().map_or(1, Vec::len);
-        let mut rows = Array2::zeros((self.windows.len(), size));
-        if self.windows() > 0 {
-            let values = embeddings.into_iter().flatten().collect();
-            rows = Array2::from_shape_vec((self.windows.len(), size), values)
-                .map_err(|reason| Error::Bug(reason.to_string()))?;
-        }
-        normalise_rows(&mut rows);
+    pub fn conclude(&self, embeddings: Vec<Option<Vec<f32>>>) -> Result<Diarization> {
+        let mut warnings = Vec::new();
+        let (spans, rows) = self.sound(embeddings, &mut warnings)?;
         let (min_clusters, max_clusters) = (self.min_clusters, self.max_clusters);
         let clusters = ClusterOptions { min_clusters, max_clusters, ..ClusterOptions::default() };
-        let clustering = cluster(rows.view(), &clusters);
-        let mut turns = Vec::new();
-        for span in &self.speech {
-            turns.extend(absorb_short(vote(span, &self.windows, &rows, &clustering)));
+        let mut clustering = cluster(rows.view(), &clusters);
+        if spans.is_empty() && self.speech.iter().any(Option::is_some) {
+            // Somebody speaks, and how he sounds is not known: all of it is one speaker's.
+            clustering = Clustering { labels: Vec::new(), means: Array2::zeros((1, rows.ncols())) };
         }
+        let likeness = rows.dot(&clustering.means.t());
+        let windows = Windows { spans: &spans, likeness: &likeness };
+        let frames = attribute(&self.segmentation, &windows, &self.speech, &self.overlap, OVERLAP);
+        let mut tracks = reconstruct(&frames, |frame| self.segmentation.frame_span(frame), self.duration);
         if min_clusters > 1 {
-            give_each_a_turn(&mut turns, &self.speech, &self.windows, &rows, &clustering);
+            give_each_a_turn(&mut tracks, &windows, &clustering);
         }
-        let mut turns = join_over_pauses(turns);
-        turns.iter_mut().for_each(|turn| turn.confidence = confidence(turn, &self.windows, &rows, &clustering));
-        Ok(number_by_appearance(turns, &clustering))
+        let found = Diarization { warnings, ..number_by_appearance(tracks, &clustering) };
+        Ok(self.told_what_is_missing(found))
+    }
+
+    /// The windows whose embeddings can be used, and these as rows of length one.
+    fn sound(&self, embeddings: Vec<Option<Vec<f32>>>, warnings: &mut Vec<String>) -> Result<(Vec<Span>, Array2<f32>)> {
+        if embeddings.len() != self.windows() {
+            return Err(Error::Bug(format!("{} embeddings came for {} windows", embeddings.len(), self.windows())));
+        }
+        let (mut spans, mut values, mut broken) = (Vec::new(), Vec::new(), 0);
+        let mut size = None;
+        for (span, embedding) in self.windows.iter().zip(embeddings) {
+            let Some(embedding) = embedding else { continue };
+            let length = embedding.iter().map(|value| value * value).sum::<f32>();
+            if !(length.is_finite() && length > 0.0) {
+                broken += 1;
+                continue;
+            }
+            if *size.get_or_insert(embedding.len()) != embedding.len() {
+                return Err(Error::Bug("embeddings of one recording are of different length".into()));
+            }
+            spans.push(*span);
+            values.extend(embedding);
+        }
+        if broken > 0 {
+            warnings.push(format!(
+                "the speaker embedder gave no usable numbers for {broken} of {} stretches; their speakers follow from what lies around them",
+                self.windows()
+            ));
+        }
+        let mut rows = Array2::from_shape_vec((spans.len(), size.unwrap_or(1)), values)
+            .map_err(|reason| Error::Bug(reason.to_string()))?;
+        normalise_rows(&mut rows);
+        Ok((spans, rows))
+    }
+
+    fn told_what_is_missing(&self, mut found: Diarization) -> Diarization {
+        let count = found.voices.len();
+        if count > 0 && count < self.min_clusters {
+            found.warnings.push(format!(
+                "{} speakers were asked for, but there is only enough speech to tell {count} apart",
+                self.min_clusters
+            ));
+        }
+        found
     }
 }
 
-/// Who speaks when in `audio`, inside the `speech`, with an embedder of one's own: [`Plan`] with nothing beside it.
+/// Who speaks when in `audio`, given its segmentation, with an embedder of one's own: [`Plan`] with nothing beside it.
 ///
 /// # Errors
 /// [`Error::Request`] for numbers of speakers that cannot be, [`Error::Cancelled`], or a tensor operation that failed.
@@ -179,22 +248,62 @@ pub fn diarize(
     embedder: &SpeakerEmbedder,
     device: &Device,
     audio: &Audio,
-    speech: &[Span],
+    segmentation: Segmentation,
     options: &DiarizeOptions,
     watch: &Watch,
 ) -> Result<Diarization> {
-    let plan = Plan::new(audio, speech, options)?;
     let extractor = FeatureExtractor::new(embedder.features());
+    let plan = Plan::new(audio, segmentation, options, &extractor)?;
     let mut embeddings = Vec::with_capacity(plan.windows());
     for first in (0..plan.windows()).step_by(BATCH) {
         watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
         let group = first..plan.windows().min(first + BATCH);
         let windows = group.map(|window| plan.features(window, audio, &extractor)).collect::<Result<Vec<_>>>()?;
         let made = embed(embedder, device, &windows.iter().collect::<Vec<_>>())?;
-        embeddings.extend(made.into_iter().flatten().flatten());
+        embeddings.extend(made.into_iter().map(|speakers| speakers.into_iter().flatten().next()));
     }
     watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
     plan.conclude(embeddings)
+}
+
+/// What windows say of each frame of the recording, on the average.
+fn over_windows<'a>(segmentation: &Segmentation, of: impl Fn(usize) -> &'a [f32]) -> Vec<f32> {
+    let mut sums = vec![0f32; segmentation.total_frames()];
+    let mut covering = vec![0f32; sums.len()];
+    for window in 0..segmentation.windows() {
+        let first = segmentation.first_frame(window);
+        for ((sum, covering), value) in sums[first..].iter_mut().zip(&mut covering[first..]).zip(of(window)) {
+            *sum += value;
+            *covering += 1.0;
+        }
+    }
+    sums.iter_mut().zip(covering).for_each(|(sum, covering)| *sum /= covering.max(1.0));
+    sums
+}
+
+/// The frames in which somebody speaks.
+fn speech_frames(likely: &[f32]) -> Vec<Option<f32>> {
+    let mut speaking = false;
+    let mut hear = |likely: &f32| {
+        speaking = *likely > if speaking { SPEECH.1 } else { SPEECH.0 };
+        speaking.then_some(*likely)
+    };
+    likely.iter().map(&mut hear).collect()
+}
+
+/// The stretches of speech, over short pauses.
+fn stretches(segmentation: &Segmentation, speech: &[Option<f32>], duration: f64) -> Vec<Span> {
+    let whole = Span::new(0.0, duration);
+    let mut stretches: Vec<Span> = Vec::new();
+    for frame in (0..speech.len()).filter(|&frame| speech[frame].is_some()) {
+        let span = segmentation.frame_span(frame).clamp(&whole);
+        match stretches.last_mut() {
+            Some(last) if span.start - last.end <= BRIDGED => last.end = span.end,
+            _ => stretches.push(span),
+        }
+    }
+    stretches.retain(|span| span.duration() >= SHORTEST_SPEECH);
+    stretches
 }
 
 /// Windows of equal length: along longer speech every [`HOP`], the last one flush with its end; around the middle of shorter speech.
@@ -217,138 +326,30 @@ fn place_windows(speech: &[Span], duration: f64) -> Vec<Span> {
     windows
 }
 
-/// Turns of cluster numbers inside one stretch of speech: at every moment each window that covers it votes for each cluster
-/// with its likeness, more the nearer its middle is.
-fn vote(speech: &Span, windows: &[Span], embeddings: &Array2<f32>, clustering: &Clustering) -> Vec<Turn> {
-    let Some(length) = windows.first().map(Span::duration) else { return Vec::new() };
-    let first = windows.partition_point(|window| window.end <= speech.start);
-    let last = windows.partition_point(|window| window.start < speech.end).max(first);
-    let likeness = embeddings.slice(s![first..last, ..]).dot(&clustering.means.t());
-    let moments = (speech.duration() / VOTE).ceil().max(1.0) as usize;
-    let mut turns: Vec<Turn> = Vec::new();
-    for moment in 0..moments {
-        let span =
-            Span::new(speech.start + moment as f64 * VOTE, (speech.start + (moment + 1) as f64 * VOTE).min(speech.end));
-        let mut votes = vec![0f32; clustering.means.nrows()];
-        for (window, likeness) in windows[first..last].iter().zip(likeness.rows()) {
-            let nearness = 1.0 - (span.midpoint() - window.midpoint()).abs() / (length / 2.0);
-            if nearness > 0.0 {
-                votes
-                    .iter_mut()
-                    .zip(likeness)
-                    .for_each(|(vote, likeness)| *vote += nearness.max(0.02) as f32 * likeness);
-            }
-        }
-        let winner = (0..votes.len()).max_by(|&a, &b| votes[a].total_cmp(&votes[b]).then(b.cmp(&a))).unwrap_or(0);
-        let speaker = Speaker(u16::try_from(winner).unwrap_or(u16::MAX));
-        match turns.last_mut() {
-            Some(turn) if turn.speaker == speaker => turn.span.end = span.end,
-            _ => turns.push(Turn { span, speaker, confidence: 1.0 }),
-        }
-    }
-    turns
-}
-
-/// The share of the votes during a turn that were its speaker's: the mean over the windows that touch it, by their overlap.
-fn confidence(turn: &Turn, windows: &[Span], embeddings: &Array2<f32>, clustering: &Clustering) -> f32 {
-    let (mut own, mut all) = (0.0, 0.0);
-    for (window, embedding) in windows.iter().zip(embeddings.rows()) {
-        let overlap = window.overlap(&turn.span) as f32;
-        if overlap > 0.0 {
-            let votes = clustering.means.dot(&embedding).mapv(|likeness| likeness.max(0.0));
-            let voted = votes.sum().max(f32::MIN_POSITIVE);
-            own += overlap * votes[usize::from(turn.speaker.0)] / voted;
-            all += overlap;
-        }
-    }
-    if all > 0.0 { (own / all).clamp(0.0, 1.0) } else { 0.0 }
-}
-
-/// Gives every turn shorter than [`SHORTEST_TURN`] to the longer of its neighbours, the shortest first. The turns touch.
-fn absorb_short(mut turns: Vec<Turn>) -> Vec<Turn> {
-    while turns.len() > 1 {
-        let duration = |index: usize| turns[index].span.duration();
-        let Some(shortest) = (0..turns.len()).min_by(|&a, &b| duration(a).total_cmp(&duration(b))) else { break };
-        if duration(shortest) >= SHORTEST_TURN {
-            break;
-        }
-        let before = shortest.checked_sub(1).map_or(-1.0, duration);
-        let after = if shortest + 1 < turns.len() { duration(shortest + 1) } else { -1.0 };
-        let removed = turns.remove(shortest).span;
-        if before >= after {
-            turns[shortest - 1].span.end = removed.end;
-        } else {
-            turns[shortest].span.start = removed.start;
-        }
-        turns.dedup_by(|later, earlier| {
-            let same = later.speaker == earlier.speaker;
-            if same {
-                earlier.span.end = later.span.end;
-            }
-            same
-        });
-    }
-    turns
-}
-
-/// A cluster that won no vote, or lost all its turns for being short, gets the middle of the window that is most like it:
-/// a caller who asks for a number of speakers is given that number.
-fn give_each_a_turn(
-    turns: &mut Vec<Turn>,
-    speech: &[Span],
-    windows: &[Span],
-    embeddings: &Array2<f32>,
-    clustering: &Clustering,
-) {
-    for (number, mean) in clustering.means.rows().into_iter().enumerate() {
+/// A cluster that is heard nowhere gets the middle of the window that is most like it: a caller who asks for a number of
+/// speakers is given that number.
+fn give_each_a_turn(tracks: &mut Tracks, windows: &Windows, clustering: &Clustering) {
+    for number in 0..clustering.means.nrows() {
         let speaker = Speaker(u16::try_from(number).unwrap_or(u16::MAX));
-        if turns.iter().any(|turn| turn.speaker == speaker) {
+        if tracks.exclusive.iter().any(|turn| turn.speaker == speaker) {
             continue;
         }
-        let likeness = |index: &usize| embeddings.row(*index).dot(&mean);
-        let members = (0..windows.len()).filter(|&index| clustering.labels[index] == number);
+        let likeness = |index: &usize| windows.likeness[(*index, number)];
+        let members = (0..windows.spans.len()).filter(|&index| clustering.labels[index] == number);
         let Some(best) = members.max_by(|a, b| likeness(a).total_cmp(&likeness(b))) else { continue };
-        let middle = Span::new(windows[best].midpoint() - HOP / 2.0, windows[best].midpoint() + HOP / 2.0);
-        let Some(inside) = speech.iter().max_by(|a, b| a.overlap(&middle).total_cmp(&b.overlap(&middle))) else {
-            continue;
-        };
-        carve(turns, Turn { span: middle.clamp(inside), speaker, confidence: 1.0 });
-    }
-}
-
-/// Puts a turn in place of whatever lies under it.
-fn carve(turns: &mut Vec<Turn>, new: Turn) {
-    if new.span.duration() <= 0.0 {
-        return;
-    }
-    let mut cut = Vec::with_capacity(turns.len() + 2);
-    for turn in turns.drain(..) {
-        let before = Span::new(turn.span.start, turn.span.end.min(new.span.start));
-        let after = Span::new(turn.span.start.max(new.span.end), turn.span.end);
-        cut.extend([before, after].into_iter().filter(|span| span.duration() > 0.0).map(|span| Turn { span, ..turn }));
-    }
-    let place = cut.partition_point(|turn| turn.span.start < new.span.start);
-    cut.insert(place, new);
-    *turns = cut;
-}
-
-/// Joins the turns of one speaker with nobody and little silence between.
-fn join_over_pauses(turns: Vec<Turn>) -> Vec<Turn> {
-    let mut joined: Vec<Turn> = Vec::with_capacity(turns.len());
-    for turn in turns {
-        match joined.last_mut() {
-            Some(last) if last.speaker == turn.speaker && turn.span.start - last.span.end <= LONGEST_PAUSE => {
-                last.span.end = turn.span.end;
-            }
-            _ => joined.push(turn),
+        let window = windows.spans[best];
+        let middle = Span::new(window.midpoint() - HOP / 2.0, window.midpoint() + HOP / 2.0).clamp(&window);
+        let turn = Turn { span: middle, speaker, confidence: likeness(&best).clamp(0.0, 1.0) };
+        carve(&mut tracks.exclusive, turn);
+        if !tracks.turns.iter().any(|turn| turn.speaker == speaker) {
+            carve(&mut tracks.turns, turn);
         }
     }
-    joined
 }
 
-fn number_by_appearance(mut turns: Vec<Turn>, clustering: &Clustering) -> Diarization {
+fn number_by_appearance(mut tracks: Tracks, clustering: &Clustering) -> Diarization {
     let mut seen: Vec<Speaker> = Vec::new();
-    for turn in &mut turns {
+    for turn in tracks.turns.iter_mut().chain(&mut tracks.exclusive) {
         let number = seen.iter().position(|speaker| *speaker == turn.speaker).unwrap_or_else(|| {
             seen.push(turn.speaker);
             seen.len() - 1
@@ -356,16 +357,13 @@ fn number_by_appearance(mut turns: Vec<Turn>, clustering: &Clustering) -> Diariz
         turn.speaker = Speaker(u16::try_from(number).unwrap_or(u16::MAX));
     }
     let voice = |speaker: &Speaker| clustering.means.row(usize::from(speaker.0)).to_vec();
-    Diarization { exclusive: turns.clone(), turns, voices: seen.iter().map(voice).collect() }
+    let voices = seen.iter().map(voice).collect();
+    Diarization { turns: tracks.turns, exclusive: tracks.exclusive, voices, warnings: Vec::new() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn turn(start: f64, end: f64, speaker: u16) -> Turn {
-        Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 1.0 }
-    }
 
     fn options(num: Option<usize>, min: Option<usize>, max: Option<usize>) -> DiarizeOptions {
         DiarizeOptions { num_speakers: num, min_speakers: min, max_speakers: max }
@@ -398,69 +396,4 @@ mod tests {
         assert_eq!(place_windows(&[Span::new(0.1, 0.5)], 0.7), [Span::new(0.0, 0.7)]);
     }
 
-    #[test]
-    fn overlapping_windows_place_the_border_between_two_voices() {
-        let windows = place_windows(&[Span::new(0.0, 6.0)], 6.0);
-        let means = Array2::from_shape_vec((2, 2), vec![1.0, 0.0, 0.0, 1.0]).unwrap();
-        // What a window hears of each voice, when the second begins at 3 s.
-        let embeddings = Array2::from_shape_fn((windows.len(), 2), |(index, voice)| {
-            let second = (windows[index].end - 3.0).clamp(0.0, 1.5) as f32 / 1.5;
-            if voice == 1 { second } else { 1.0 - second }
-        });
-        let clustering = Clustering { labels: vec![0; windows.len()], means };
-        let turns = vote(&Span::new(0.0, 6.0), &windows, &embeddings, &clustering);
-        assert_eq!(turns.iter().map(|turn| turn.speaker.0).collect::<Vec<_>>(), [0, 1]);
-        assert!((turns[0].span.end - 3.0).abs() <= 0.1, "{turns:?}");
-        assert_eq!((turns[0].span.start, turns[1].span.end), (0.0, 6.0));
-    }
-
-    #[test]
-    fn short_turns_go_to_the_longer_neighbour() {
-        assert_eq!(absorb_short(vec![turn(0.0, 2.0, 0), turn(2.0, 2.2, 1), turn(2.2, 3.0, 0)]), [turn(0.0, 3.0, 0)]);
-        assert_eq!(absorb_short(vec![turn(0.0, 0.1, 1), turn(0.1, 3.0, 0)]), [turn(0.0, 3.0, 0)]);
-        let kept = vec![turn(0.0, 1.0, 0), turn(1.0, 2.0, 1)];
-        assert_eq!(absorb_short(kept.clone()), kept);
-        assert_eq!(absorb_short(vec![turn(0.0, 0.2, 3)]), [turn(0.0, 0.2, 3)]);
-    }
-
-    #[test]
-    fn a_turn_is_as_sure_as_its_share_of_the_votes() {
-        let windows = [Span::new(0.0, 1.0), Span::new(1.0, 2.0), Span::new(5.0, 6.0)];
-        let embeddings = Array2::from_shape_vec((3, 2), vec![1.0, 0.0, 0.6, 0.6, -1.0, -1.0]).unwrap();
-        let clustering = Clustering { labels: vec![0; 3], means: Array2::eye(2) };
-        let sure = |turn: Turn| confidence(&turn, &windows, &embeddings, &clustering);
-        assert_eq!([sure(turn(0.0, 1.0, 0)), sure(turn(0.0, 1.0, 1))], [1.0, 0.0]);
-        assert_eq!([sure(turn(1.0, 2.0, 1)), sure(turn(0.0, 2.0, 0))], [0.5, 0.75]);
-        assert_eq!([sure(turn(5.0, 6.0, 0)), sure(turn(3.0, 4.0, 0))], [0.0, 0.0]);
-    }
-
-    #[test]
-    fn a_carved_turn_replaces_what_lies_under_it() {
-        let mut turns = vec![turn(0.0, 4.0, 0), turn(5.0, 6.0, 1)];
-        carve(&mut turns, turn(1.0, 2.0, 2));
-        carve(&mut turns, turn(3.5, 5.5, 3));
-        let expected = [turn(0.0, 1.0, 0), turn(1.0, 2.0, 2), turn(2.0, 3.5, 0), turn(3.5, 5.5, 3), turn(5.5, 6.0, 1)];
-        assert_eq!(turns, expected);
-    }
-
-    #[test]
-    fn a_wanted_speaker_without_a_vote_gets_the_window_most_like_it() {
-        let (speech, windows) = ([Span::new(0.0, 3.0)], place_windows(&[Span::new(0.0, 3.0)], 3.0));
-        let means = Array2::eye(2);
-        let embeddings = Array2::from_shape_vec((3, 2), vec![1.0, 0.0, 0.8, 0.6, 1.0, 0.0]).unwrap();
-        let clustering = Clustering { labels: vec![0, 1, 0], means };
-        let mut turns = vote(&speech[0], &windows, &embeddings, &clustering);
-        assert_eq!(turns, [turn(0.0, 3.0, 0)]);
-        give_each_a_turn(&mut turns, &speech, &windows, &embeddings, &clustering);
-        assert_eq!(turns, [turn(0.0, 1.125, 0), turn(1.125, 1.875, 1), turn(1.875, 3.0, 0)]);
-    }
-
-    #[test]
-    fn pauses_are_bridged_and_speakers_numbered_by_appearance() {
-        let turns = vec![turn(0.0, 1.0, 4), turn(1.3, 2.0, 4), turn(2.0, 3.0, 1), turn(4.0, 5.0, 4)];
-        let expected = [turn(0.0, 2.0, 0), turn(2.0, 3.0, 1), turn(4.0, 5.0, 0)];
-        let means = Array2::from_shape_fn((8, 2), |(row, column)| (row * 2 + column) as f32);
-        let found = number_by_appearance(join_over_pauses(turns), &Clustering { labels: vec![], means });
-        assert_eq!(found.turns, expected);
-    }
 }

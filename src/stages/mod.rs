@@ -1,6 +1,7 @@
 //! The steps of one request: a batch of values in, as many values out.
 
 pub mod align;
+pub mod attribute;
 pub mod batch;
 pub mod chunk;
 pub mod cluster;
@@ -10,7 +11,9 @@ pub mod ears;
 pub mod embed;
 pub mod identify;
 pub mod language;
+pub mod linkage;
 mod order;
+pub mod reconstruct;
 pub mod romanise;
 pub mod row;
 pub mod rules;

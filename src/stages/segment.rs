@@ -22,6 +22,10 @@ pub struct Segmentation {
     pub activities: Vec<u8>,
     /// How likely anybody speaks, 0 to 1, (windows, frames). Frames beyond the end of the recording are zero.
     pub speech: Vec<f32>,
+    /// How likely each local speaker is active, 0 to 1, (windows, frames). Frames beyond the end of the recording are zero.
+    pub presence: Vec<[f32; LOCAL_SPEAKERS]>,
+    /// How likely two speak at once, 0 to 1, (windows, frames). Frames beyond the end of the recording are zero.
+    pub overlap: Vec<f32>,
 }
 
 impl Segmentation {
@@ -49,6 +53,16 @@ impl Segmentation {
     /// How likely anybody speaks in each frame of a window: (frames).
     pub fn speech(&self, window: usize) -> &[f32] {
         &self.speech[window * self.frames..][..self.frames]
+    }
+
+    /// How likely each local speaker is active in each frame of a window: (frames).
+    pub fn presence(&self, window: usize) -> &[[f32; LOCAL_SPEAKERS]] {
+        &self.presence[window * self.frames..][..self.frames]
+    }
+
+    /// How likely two speak at once in each frame of a window: (frames).
+    pub fn overlap(&self, window: usize) -> &[f32] {
+        &self.overlap[window * self.frames..][..self.frames]
     }
 
     /// Where a window's first frame lies on the grid of the whole recording, in frames: the nearest place, as in pyannote's
