@@ -13,6 +13,7 @@ use crate::{
     stages::{
         diarize::{self, Diarization, DiarizeOptions, Plan},
         embed::{BATCH, Embedder, Window},
+        identify::Voice,
         vad::{self, Detection, VadOptions},
     },
     weights::Store,
@@ -89,8 +90,8 @@ impl Hearing {
         plan.conclude(embeddings)
     }
 
-    /// The voice of the one speaker in `audio`: the mean of its windows, of length one.
-    pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Vec<f32>> {
+    /// The voice of the speaker in `audio`, of whoever speaks most where there are several: the mean of its windows.
+    pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
         let detection = self.detect(audio, &VadOptions::default(), watch)?;
         let speech = vad::speech_spans(&detection.probabilities, audio.samples().len(), &diarize::speech_options());
         let heard: f64 = speech.iter().map(Span::duration).sum();
@@ -99,11 +100,13 @@ impl Hearing {
                 "only {heard:.1} s of speech were found, too little to know a voice by; send 2 to 10 s of one speaker"
             )));
         }
-        let options = DiarizeOptions { num_speakers: Some(1), ..DiarizeOptions::default() };
-        let spoken = self.diarize(audio, &detection.probabilities, &options, watch)?;
-        spoken.voices.into_iter().next().ok_or_else(|| {
+        let mut spoken = self.diarize(audio, &detection.probabilities, &DiarizeOptions::default(), watch)?;
+        let mut heard = vec![0.0; spoken.voices.len()];
+        spoken.exclusive.iter().for_each(|turn| heard[usize::from(turn.speaker.0)] += turn.span.duration());
+        let most = (0..heard.len()).max_by(|&a, &b| heard[a].total_cmp(&heard[b])).ok_or_else(|| {
             Error::Request("the recording is too short to know a voice by; send 2 to 10 s of one speaker".into())
-        })
+        })?;
+        Ok(Voice { alone: heard.len() == 1, embedding: spoken.voices.swap_remove(most) })
     }
 }
 

@@ -23,8 +23,8 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     progress::{StageName, Watch},
-    stages::{diarize::DiarizeOptions, vad::VadOptions},
-    transcript::{Timings, Transcript},
+    stages::{diarize::DiarizeOptions, identify::Voice, vad::VadOptions},
+    transcript::{SpeakerChanges, Timings, Transcript},
     weights::{Role, Store},
 };
 
@@ -272,7 +272,7 @@ impl Engine {
         let speech = self.0.hearing.detect(&decoded.audio, &VadOptions::default(), watch)?;
         let listened = Instant::now();
         let found = self.0.hearing.diarize(&decoded.audio, &speech.probabilities, options, watch)?;
-        let mut transcript = Transcript::assemble(Vec::new(), &[]);
+        let mut transcript = Transcript::assemble(Vec::new(), &[], SpeakerChanges::default());
         transcript.turns = found.turns;
         transcript.voices = found.voices;
         transcript.duration = decoded.audio.duration();
@@ -284,11 +284,11 @@ impl Engine {
         Ok(transcript)
     }
 
-    /// The voice of one speaker in `audio`: an embedding of length one, to be compared with [`Transcript::voices`].
+    /// The voice of the speaker in `audio`, to be compared with [`Transcript::voices`].
     ///
     /// # Errors
     /// [`Error::Request`] when there is too little speech; otherwise as [`Engine::pipeline`].
-    pub fn voice(&self, audio: &Audio, watch: &Watch) -> Result<Vec<f32>> {
+    pub fn voice(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
         self.0.hearing.voice_of(audio, watch)
     }
 

@@ -12,6 +12,7 @@ pub mod identify;
 pub mod language;
 mod order;
 pub mod romanise;
+pub mod roster;
 pub mod row;
 pub mod rules;
 pub mod script;
