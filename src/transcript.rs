@@ -114,6 +114,25 @@ pub struct Turn {
     pub confidence: f32,
 }
 
+/// What a change of speaker does to words and segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SpeakerChanges {
+    /// Nothing inside a sentence: the whole of it, each word included, is said by who says most of it.
+    None,
+    /// It splits a segment where it is real: changes near the end of a sentence or at a pause move there, and a run of words
+    /// that is too short to be a turn does not tear a sentence.
+    #[default]
+    Smoothed,
+    /// Each word is said by who is heard during it, and every change splits.
+    Word,
+}
+
+impl SpeakerChanges {
+    /// What requests call them.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("none", Self::None), ("smoothed", Self::Smoothed), ("word", Self::Word)];
+}
+
 /// What a user sees: a stretch of text of one speaker.
 #[derive(Debug, Clone)]
 pub struct Segment {
@@ -158,8 +177,20 @@ pub struct Transcript {
     pub turns: Vec<Turn>,
     /// The voice of each speaker, by number: an embedding of length one. Empty when speakers were not asked for.
     pub voices: Vec<Vec<f32>>,
+    /// What each speaker is called instead of `SPEAKER_00`, by number, where that is known.
+    pub names: Vec<Option<String>>,
     /// What the user should know: one sentence each.
     pub warnings: Vec<String>,
     /// Seconds per stage.
     pub timings: Timings,
+}
+
+impl Transcript {
+    /// What `speaker` is called: the name that is known, otherwise `SPEAKER_00` and so on.
+    pub fn label(&self, speaker: Speaker) -> String {
+        match self.names.get(usize::from(speaker.0)) {
+            Some(Some(name)) => name.clone(),
+            _ => speaker.to_string(),
+        }
+    }
 }

@@ -15,6 +15,8 @@ use palabra::{
     },
 };
 
+use super::speakers::SpeakerArguments;
+
 /// More processor threads than this are a slip of the keyboard.
 const MOST_THREADS: usize = 1024;
 
@@ -89,7 +91,7 @@ pub struct TranscribeArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, allow_hyphen_values = true, help_heading = "Times")]
     chunk_size: f64,
 
-    /// Tell speakers apart
+    /// Tell speakers apart; several files share their labels where voices are alike
     #[arg(short, long, help_heading = "Speakers")]
     pub diarize: bool,
     /// At least this many speakers (with --diarize)
@@ -101,6 +103,8 @@ pub struct TranscribeArguments {
     /// Exactly this many speakers (with --diarize)
     #[arg(long, value_name = "N", help_heading = "Speakers")]
     num_speakers: Option<usize>,
+    #[command(flatten)]
+    pub speakers: SpeakerArguments,
 
     /// Also write files: txt, srt, vtt, tsv, json, rttm (with --diarize), or all; several separated by commas
     #[arg(short, long, value_delimiter = ',', value_name = "FORMAT,...", help_heading = "Output")]
@@ -124,11 +128,13 @@ pub struct TranscribeArguments {
 const NOTES: &str = "\
 The transcript goes to standard output, one line per sentence; everything else goes to standard error.
 Several files follow one another there; --format or --output-dir gives each its own files.
+With --diarize a speaker of one file keeps the label in all the files after it, where the voices are alike.
 The first run fetches the models that it needs, later runs work without a network.
 
 Examples:
   palabra transcribe --diarize --sample
   palabra transcribe interview.m4a --diarize --format srt,json --output-dir out
+  palabra transcribe call.wav --diarize --speaker Ann=ann.wav --speaker Bob=bob.mp3
   palabra transcribe *.mp3 --model small --language de --format txt";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -190,7 +196,8 @@ impl TranscribeArguments {
                 max_speakers: self.max_speakers,
                 num_speakers: self.num_speakers,
             }),
-            text_without_speakers: false,
+            speaker_changes: self.speakers.changes(),
+            ..Options::default()
         };
         options.validate()?;
         Ok(options)
@@ -226,6 +233,9 @@ impl TranscribeArguments {
         if self.chars && !formats.contains(&Format::Json) {
             return Err(Error::Request("--chars tells the time of characters in JSON; add --format json".into()));
         }
+        if self.speakers.speaker_embeddings && !formats.contains(&Format::Json) {
+            return Err(Error::Request("--speaker-embeddings go into JSON; add --format json".into()));
+        }
         formats.sort();
         formats.dedup();
         Ok(formats)
@@ -256,7 +266,7 @@ impl TranscribeArguments {
         ];
         match named.iter().find(|(_, count)| count.is_some() && !self.diarize) {
             Some((flag, _)) => Err(Error::Request(format!("{flag} is about telling speakers apart; add --diarize"))),
-            None => Ok(()),
+            None => self.speakers.check(self.diarize),
         }
     }
 

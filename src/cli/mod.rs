@@ -8,6 +8,7 @@ mod models;
 mod output;
 mod panic;
 mod serve;
+mod speakers;
 mod streams;
 mod transcribe;
 

@@ -19,6 +19,8 @@ pub struct Output {
     folder: PathBuf,
     /// File stem of each input; inputs that share a stem keep their extension in it.
     stems: HashMap<PathBuf, String>,
+    /// Whether JSON holds the voices of speakers.
+    voices: bool,
 }
 
 impl Output {
@@ -29,7 +31,7 @@ impl Output {
     /// [`Error::Request`] when two inputs would write the same file or a result would replace an input,
     /// [`Error::Machine`] when the folder cannot be made or written.
     pub fn plan(inputs: &[PathBuf], formats: Vec<Format>, folder: PathBuf) -> Result<Self> {
-        let mut output = Self { formats, folder, stems: HashMap::new() };
+        let mut output = Self { formats, folder, stems: HashMap::new(), voices: false };
         if output.is_nothing() {
             return Ok(output);
         }
@@ -51,6 +53,11 @@ impl Output {
         output.spare(inputs)?;
         output.open_folder()?;
         Ok(output)
+    }
+
+    /// With the voices of speakers in JSON, where they are `wanted`.
+    pub fn with_voices(self, wanted: bool) -> Self {
+        Self { voices: wanted, ..self }
     }
 
     /// Whether no file is wanted.
@@ -112,7 +119,11 @@ impl Output {
         let mut written = Vec::new();
         for &format in &self.formats {
             let path = self.path(stem, format);
-            formats::write_atomic(&path, formats::render(format, transcript, stem))?;
+            let text = match format {
+                Format::Json if self.voices => formats::render_with_voices(transcript),
+                other => formats::render(other, transcript, stem),
+            };
+            formats::write_atomic(&path, text)?;
             written.push(path);
         }
         Ok(written)

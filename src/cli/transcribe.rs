@@ -1,6 +1,7 @@
 //! `palabra transcribe`: files in, transcripts out.
 
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
@@ -15,6 +16,7 @@ use palabra::{
     engine::{Engine, EngineOptions, Keep, Options, Pipeline},
     formats,
     progress::Watch,
+    stages::roster::Roster,
     transcript::Transcript,
     weights::{Store, StoreOptions},
 };
@@ -25,13 +27,13 @@ use super::{
     bars::Bars,
     cancel, exit_code,
     output::Output,
-    report,
+    report, speakers,
     streams::{self, Reader},
 };
 
 /// Transcribes every file; one that fails does not stop the others.
 pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOptions) -> anyhow::Result<ExitCode> {
-    let options = arguments.options()?;
+    let mut options = arguments.options()?;
     let formats = arguments.formats()?;
     let device: DeviceChoice = arguments.device.parse()?;
     arguments.start_threads()?;
@@ -44,7 +46,8 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
         files.push(store.fetch("sample", &Watch::new(&|_| {}, &cancelled))?.join("sample.wav"));
     }
     let folder = arguments.output_dir.clone().unwrap_or_else(|| PathBuf::from("."));
-    let output = Output::plan(&files, formats, folder)?;
+    let output = Output::plan(&files, formats, folder)?.with_voices(arguments.speakers.speaker_embeddings);
+    let references = arguments.speakers.references()?;
     // Nobody should wait for models to hear of a misspelt name.
     let refused: Failures = files
         .iter()
@@ -55,21 +58,22 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
         return Ok(conclude(&refused, files.len(), global));
     }
 
-    let pipeline = load(arguments, global, store, compute, &cancelled)?;
+    let bars = Bars::new(!global.quiet && !global.json_log);
+    let show = |progress| bars.show(progress);
+    let watch = Watch::new(&show, &cancelled);
+    let (engine, pipeline) = load(arguments, store, compute, &watch)?;
     pipeline.check(&options)?;
-    Session { pipeline, options, output, global, cancelled: &cancelled }.run(&files)
+    options.known = speakers::hear(&references, &engine, &watch)?;
+    drop(bars);
+    Session { pipeline, options, output, global, cancelled: &cancelled, roster: RefCell::default() }.run(&files)
 }
 
 fn load(
     arguments: &TranscribeArguments,
-    global: &Global,
     store: Store,
     compute: Compute,
-    cancelled: &AtomicBool,
-) -> anyhow::Result<Arc<Pipeline>> {
-    let bars = Bars::new(!global.quiet && !global.json_log);
-    let show = |progress| bars.show(progress);
-    let watch = Watch::new(&show, cancelled);
+    watch: &Watch,
+) -> anyhow::Result<(Engine, Arc<Pipeline>)> {
     let engine = Engine::new(
         store,
         compute,
@@ -85,11 +89,11 @@ fn load(
             ..EngineOptions::default()
         },
     );
-    let pipeline = engine.pipeline(&arguments.model, None, &watch)?;
+    let pipeline = engine.pipeline(&arguments.model, None, watch)?;
     if arguments.diarize {
-        engine.warm_speakers(&watch)?;
+        engine.warm_speakers(watch)?;
     }
-    Ok(pipeline)
+    Ok((engine, pipeline))
 }
 
 /// The files that could not be transcribed, and why.
@@ -117,6 +121,8 @@ struct Session<'a> {
     output: Output,
     global: &'a Global,
     cancelled: &'a AtomicBool,
+    /// Who was heard in the files before.
+    roster: RefCell<Roster>,
 }
 
 impl Session<'_> {
@@ -144,10 +150,11 @@ impl Session<'_> {
         let started = Instant::now();
         let decoded = decode_file(file, &Limits::default(), &watch)?;
         let decode_seconds = started.elapsed().as_secs_f64();
-        let transcript = self
+        let mut transcript = self
             .pipeline
             .transcribe(decoded, decode_seconds, &self.options, &watch)
             .with_context(|| file.display().to_string())?;
+        self.roster.borrow_mut().meet(&mut transcript);
         bars.clear();
         let written = self.output.write(file, &transcript)?;
         if one_of_several && self.talks() {

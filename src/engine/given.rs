@@ -29,7 +29,7 @@ use crate::{
         transcribe::{TranscribeOptions, Transcriber},
         write::Writer,
     },
-    transcript::{Segment, Source, Token, Transcript, Utterance, Word},
+    transcript::{Segment, Source, SpeakerChanges, Token, Transcript, Utterance, Word},
 };
 
 /// A text whose words want times.
@@ -90,7 +90,8 @@ impl Aligner<'_> {
                 let Span { start, end } = chunks[0].span().union(&chunks[chunks.len() - 1].span());
                 return Err(too_much(start, end));
             }
-            let mut transcript = Transcript::assemble(placed.into_iter().flatten().collect(), &[]);
+            let mut transcript =
+                Transcript::assemble(placed.into_iter().flatten().collect(), &[], SpeakerChanges::default());
             (transcript.language, transcript.language_probability) = (language, probability);
             transcript.warnings = warnings;
             return Ok(transcript);
@@ -109,7 +110,7 @@ impl Aligner<'_> {
             .zip(&texts)
             .zip(&used)
             .map(|((words, text), chunk)| utterance(words, text, language, chunk));
-        let mut transcript = Transcript::assemble(utterances.collect(), &[]);
+        let mut transcript = Transcript::assemble(utterances.collect(), &[], SpeakerChanges::default());
         (transcript.language, transcript.language_probability) = (language, probability);
         transcript.warnings.extend(timing.warning);
         Ok(transcript)
@@ -122,7 +123,7 @@ impl Aligner<'_> {
             around.into_iter().map(|around| forced::stretches(audio, chunks, around)).collect();
         let (_, language, probability) = self.recording(&stretches.concat(), self.script.clone()).language()?;
         let timing = (self.plan)(language)?;
-        let mut transcript = Transcript::assemble(Vec::new(), &[]);
+        let mut transcript = Transcript::assemble(Vec::new(), &[], SpeakerChanges::default());
         let utterances = if timing.hearing(language).is_some() {
             let passages = pieces
                 .iter()

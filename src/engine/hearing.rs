@@ -12,6 +12,7 @@ use crate::{
     stages::{
         diarize::{Diarization, DiarizeOptions, Plan},
         embed::{BATCH, Embedder, FeatureExtractor},
+        identify::Voice,
         vad::{self, Detection, VadOptions},
     },
     weights::Store,
@@ -78,22 +79,24 @@ impl Hearing {
         plan.conclude(speakers.embed(&plan, audio, watch)?)
     }
 
-    /// The voice of the one speaker in `audio`: the mean of its windows, of length one.
-    pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Vec<f32>> {
+    /// The voice of the speaker in `audio`, of whoever speaks most where there are several: the mean of its windows.
+    pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
         let segmentation = self.segment(audio, watch)?;
         let speakers = self.speakers(watch)?;
-        let options = DiarizeOptions { num_speakers: Some(1), ..DiarizeOptions::default() };
-        let plan = Plan::new(audio, segmentation, &options, &speakers.extractor)?;
+        let plan = Plan::new(audio, segmentation, &DiarizeOptions::default(), &speakers.extractor)?;
         let heard = plan.speech_seconds();
         if heard < LEAST_SPEECH {
             return Err(Error::Request(format!(
                 "only {heard:.1} s of speech were found, too little to know a voice by; send 2 to 10 s of one speaker"
             )));
         }
-        let spoken = plan.conclude(speakers.embed(&plan, audio, watch)?)?;
-        spoken.voices.into_iter().next().ok_or_else(|| {
+        let mut spoken = plan.conclude(speakers.embed(&plan, audio, watch)?)?;
+        let mut heard = vec![0.0; spoken.voices.len()];
+        spoken.exclusive.iter().for_each(|turn| heard[usize::from(turn.speaker.0)] += turn.span.duration());
+        let most = (0..heard.len()).max_by(|&a, &b| heard[a].total_cmp(&heard[b])).ok_or_else(|| {
             Error::Request("the recording is too short to know a voice by; send 2 to 10 s of one speaker".into())
-        })
+        })?;
+        Ok(Voice { alone: heard.len() == 1, embedding: spoken.voices.swap_remove(most) })
     }
 
     fn segment(&self, _audio: &Audio, _watch: &Watch) -> Result<crate::stages::segment::Segmentation> {

@@ -26,12 +26,13 @@ use crate::{
     stages::{
         chunk::{self, ChunkOptions},
         diarize::{Diarization, DiarizeOptions},
+        identify::KnownVoices,
         script::Script,
         transcribe::{TranscribeOptions, Transcriber},
         vad::VadOptions,
         write::Writer,
     },
-    transcript::{Segment, Timings, Transcript, Turn, Utterance},
+    transcript::{Segment, SpeakerChanges, Timings, Transcript, Turn, Utterance},
 };
 
 /// How words get their times.
@@ -63,6 +64,10 @@ pub struct Options {
     pub characters: bool,
     /// Speakers, when wanted.
     pub diarize: Option<DiarizeOptions>,
+    /// What a change of speaker does to words and segments.
+    pub speaker_changes: SpeakerChanges,
+    /// Speakers who are to be called by name.
+    pub known: KnownVoices,
     /// Whether a text without its speakers is better than none: what keeps speakers from being told apart then is a
     /// warning that begins with [`NO_SPEAKERS`].
     pub text_without_speakers: bool,
@@ -209,10 +214,11 @@ impl Pipeline {
             clock.timings.push(("diarize", diarization.seconds));
         }
 
-        let mut transcript = Transcript::assemble(utterances, &diarization.found.exclusive);
+        let mut transcript = Transcript::assemble(utterances, &diarization.found.exclusive, options.speaker_changes);
         transcript.turns = diarization.found.turns;
         transcript.voices = diarization.found.voices;
         let unmet = diarization.found.warnings;
+        transcript.names = options.known.names_of(&transcript.voices);
         transcript.language = language;
         transcript.language_probability = probability;
         transcript.duration = audio.duration();
@@ -221,6 +227,7 @@ impl Pipeline {
             transcript.warnings.push("no speech was found in the recording".into());
         }
         transcript.warnings.extend(warnings);
+        transcript.warnings.extend_from_slice(options.known.warnings());
         transcript.warnings.extend(without_speakers);
         transcript.warnings.extend(unmet);
         transcript.timings = clock.finish();
@@ -352,7 +359,7 @@ impl Teller<'_, '_> {
         }
         let turns: &[Turn] = self.turns.as_ref().map_or(&[], |(listened, _)| &listened.found.exclusive);
         for utterance in std::mem::take(&mut self.waiting) {
-            (self.listener)(Segment::of(utterance.clone(), turns));
+            (self.listener)(Segment::of(utterance.clone(), turns, self.options.speaker_changes));
             self.told.push(utterance);
         }
         Ok(())

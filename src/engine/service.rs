@@ -23,8 +23,8 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     progress::{StageName, Watch},
-    stages::diarize::DiarizeOptions,
-    transcript::{Timings, Transcript},
+    stages::{diarize::DiarizeOptions, identify::Voice},
+    transcript::{SpeakerChanges, Timings, Transcript},
     weights::{Role, Store},
 };
 
@@ -269,7 +269,7 @@ impl Engine {
     ) -> Result<Transcript> {
         let started = Instant::now();
         let found = self.0.hearing.diarize(&decoded.audio, options, watch)?;
-        let mut transcript = Transcript::assemble(Vec::new(), &[]);
+        let mut transcript = Transcript::assemble(Vec::new(), &[], SpeakerChanges::default());
         transcript.turns = found.turns;
         transcript.voices = found.voices;
         transcript.duration = decoded.audio.duration();
@@ -281,11 +281,11 @@ impl Engine {
         Ok(transcript)
     }
 
-    /// The voice of one speaker in `audio`: an embedding of length one, to be compared with [`Transcript::voices`].
+    /// The voice of the speaker in `audio`, to be compared with [`Transcript::voices`].
     ///
     /// # Errors
     /// [`Error::Request`] when there is too little speech; otherwise as [`Engine::pipeline`].
-    pub fn voice(&self, audio: &Audio, watch: &Watch) -> Result<Vec<f32>> {
+    pub fn voice(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
         self.0.hearing.voice_of(audio, watch)
     }
 

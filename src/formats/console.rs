@@ -5,14 +5,14 @@ use crate::transcript::{Segment, Transcript};
 
 /// The whole transcript, one line per segment.
 pub fn render(transcript: &Transcript) -> String {
-    transcript.segments.iter().map(|segment| line(segment) + "\n").collect()
+    transcript.segments.iter().map(|segment| line(transcript, segment) + "\n").collect()
 }
 
-/// One segment as `[00:00:01.230 -> 00:00:04.560] SPEAKER_00: text`, without a line break. Control characters, which could
+/// One segment of `transcript` as `[00:00:01.230 -> 00:00:04.560] SPEAKER_00: text`, without a line break. Control characters, which could
 /// steer a terminal, are left out.
-pub fn line(segment: &Segment) -> String {
+pub fn line(transcript: &Transcript, segment: &Segment) -> String {
     let times = format!("[{} -> {}]", clock(segment.span.start, '.'), clock(segment.span.end, '.'));
-    let speaker = segment.speaker.map(|speaker| format!("{speaker}: ")).unwrap_or_default();
+    let speaker = segment.speaker.map(|speaker| format!("{}: ", transcript.label(speaker))).unwrap_or_default();
     let text: String = one_line(&segment.text).chars().filter(|c| !c.is_control()).collect();
     format!("{times} {speaker}{text}")
 }
@@ -27,6 +27,9 @@ mod tests {
             [00:00:02.000 -> 00:00:03.750] SPEAKER_01: Hi, R&D <team>!\n\
             [00:00:04.000 -> 00:00:04.500] SPEAKER_00: Good.\n";
         assert_eq!(render(&conversation()), expected);
-        assert_eq!(line(&plain("a\u{1b}[2J\nb", 0.0, 1.0)), "[00:00:00.000 -> 00:00:01.000] a[2J b");
+        let mut named = conversation();
+        named.names = vec![Some("Ann".into())];
+        assert_eq!(render(&named), expected.replace("SPEAKER_00", "Ann"));
+        assert_eq!(line(&named, &plain("a\u{1b}[2J\nb", 0.0, 1.0)), "[00:00:00.000 -> 00:00:01.000] a[2J b");
     }
 }

@@ -1,16 +1,25 @@
 //! JSON in WhisperX's schema (`segments`, `word_segments`, `language`) with what else a user needs to know: probability of
 //! the language, duration, turns, warnings and timings. Times are seconds, to the millisecond.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer};
 
 use crate::{
     span::Span,
-    transcript::{Character, Segment, Source, Speaker, Timings, Transcript, Turn, Word},
+    transcript::{Character, Segment, Source, Speaker, Transcript, Turn, Word},
 };
 
 pub(super) fn render(transcript: &Transcript) -> String {
+    written(&Document::new(transcript))
+}
+
+/// The transcript in JSON with the voice of every speaker ([`Document::with_voices`]).
+pub fn render_with_voices(transcript: &Transcript) -> String {
+    written(&Document::new(transcript).with_voices(transcript))
+}
+
+fn written(document: &Document<'_>) -> String {
     // Strings, finite numbers and string keys always serialize.
-    let mut output = serde_json::to_string_pretty(&Document::new(transcript)).unwrap_or_default();
+    let mut output = serde_json::to_string_pretty(document).unwrap_or_default();
     output.push('\n');
     output
 }
@@ -24,8 +33,10 @@ pub struct Document<'a> {
     language_probability: f64,
     duration: f64,
     turns: Vec<TurnEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaker_embeddings: Option<Entries<&'a [f32]>>,
     warnings: &'a [String],
-    timings: TimingEntries<'a>,
+    timings: Entries<f64>,
 }
 
 impl<'a> Document<'a> {
@@ -33,15 +44,26 @@ impl<'a> Document<'a> {
     pub fn new(transcript: &'a Transcript) -> Self {
         let words = transcript.segments.iter().flat_map(|segment| &segment.words);
         Self {
-            segments: transcript.segments.iter().map(SegmentEntry::new).collect(),
-            word_segments: words.map(WordEntry::new).collect(),
+            segments: transcript.segments.iter().map(|segment| SegmentEntry::new(segment, transcript)).collect(),
+            word_segments: words.map(|word| WordEntry::new(word, transcript)).collect(),
             language: transcript.language.code(),
             language_probability: rounded(transcript.language_probability.into()),
             duration: rounded(transcript.duration),
-            turns: transcript.turns.iter().map(TurnEntry::new).collect(),
+            turns: transcript.turns.iter().map(|turn| TurnEntry::new(turn, transcript)).collect(),
+            speaker_embeddings: None,
             warnings: &transcript.warnings,
-            timings: TimingEntries(&transcript.timings),
+            timings: Entries(
+                transcript.timings.0.iter().map(|(stage, seconds)| ((*stage).into(), rounded(*seconds))).collect(),
+            ),
         }
+    }
+
+    /// With `speaker_embeddings`, as WhisperX gives them on request: the voice of each speaker, a vector of length one to
+    /// be compared by its dot product.
+    pub fn with_voices(self, transcript: &'a Transcript) -> Self {
+        let voice = |(number, voice): (u16, &'a Vec<f32>)| (transcript.label(Speaker(number)), voice.as_slice());
+        let voices = (0..).zip(&transcript.voices).map(voice).collect();
+        Self { speaker_embeddings: Some(Entries(voices)), ..self }
     }
 }
 
@@ -60,11 +82,11 @@ struct SegmentEntry<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     chars: Vec<CharacterEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    speaker: Option<Speaker>,
+    speaker: Option<String>,
 }
 
 impl<'a> SegmentEntry<'a> {
-    fn new(segment: &'a Segment) -> Self {
+    fn new(segment: &'a Segment, transcript: &Transcript) -> Self {
         Self {
             start: rounded(segment.span.start),
             end: rounded(segment.span.end),
@@ -74,9 +96,9 @@ impl<'a> SegmentEntry<'a> {
             compression_ratio: rounded(segment.compression_ratio.into()),
             temperature: rounded(segment.temperature.into()),
             language: segment.language.code(),
-            words: segment.words.iter().map(WordEntry::new).collect(),
+            words: segment.words.iter().map(|word| WordEntry::new(word, transcript)).collect(),
             chars: segment.words.iter().flat_map(|word| &word.characters).map(CharacterEntry::new).collect(),
-            speaker: segment.speaker,
+            speaker: segment.speaker.map(|speaker| transcript.label(speaker)),
         }
     }
 }
@@ -93,18 +115,18 @@ struct WordEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    speaker: Option<Speaker>,
+    speaker: Option<String>,
 }
 
 impl<'a> WordEntry<'a> {
-    fn new(word: &'a Word) -> Self {
+    fn new(word: &'a Word, transcript: &Transcript) -> Self {
         Self {
             word: &word.text,
             start: word.span.map(|span| rounded(span.start)),
             end: word.span.map(|span| rounded(span.end)),
             score: rounded(word.score.into()),
             source: word.span.map(|_| word.source),
-            speaker: word.speaker,
+            speaker: word.speaker.map(|speaker| transcript.label(speaker)),
         }
     }
 }
@@ -136,34 +158,29 @@ impl CharacterEntry {
 struct TurnEntry {
     start: f64,
     end: f64,
-    speaker: Speaker,
+    speaker: String,
     confidence: f64,
 }
 
 impl TurnEntry {
-    fn new(turn: &Turn) -> Self {
+    fn new(turn: &Turn, transcript: &Transcript) -> Self {
         let Span { start, end } = turn.span;
         Self {
             start: rounded(start),
             end: rounded(end),
-            speaker: turn.speaker,
+            speaker: transcript.label(turn.speaker),
             confidence: rounded(turn.confidence.into()),
         }
     }
 }
 
-/// An object whose keys are the stages.
+/// An object whose keys keep their order.
 #[derive(Debug)]
-struct TimingEntries<'a>(&'a Timings);
+struct Entries<T>(Vec<(String, T)>);
 
-impl Serialize for TimingEntries<'_> {
+impl<T: Serialize> Serialize for Entries<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Timings(stages) = self.0;
-        let mut map = serializer.serialize_map(Some(stages.len()))?;
-        for (stage, seconds) in stages {
-            map.serialize_entry(stage, &rounded(*seconds))?;
-        }
-        map.end()
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
 }
 
@@ -177,6 +194,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{super::samples::*, *};
+    use crate::transcript::Timings;
 
     #[test]
     fn keys_and_values_are_those_of_whisperx_and_more() -> serde_json::Result<()> {
@@ -208,6 +226,21 @@ mod tests {
         // The order of the keys too.
         assert_eq!(output, serde_json::to_string_pretty(&expected)? + "\n");
         Ok(())
+    }
+
+    #[test]
+    fn names_stand_for_numbers_and_voices_come_on_request() {
+        let mut transcript = conversation();
+        transcript.names = vec![None, Some("Ann".into())];
+        transcript.voices = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
+        let read = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+        let value = read(render_with_voices(&transcript));
+        assert_eq!(value["speaker_embeddings"], json!({"SPEAKER_00": [1.0, 0.0], "Ann": [0.0, 1.0]}));
+        let ann =
+            [&value["segments"][1], &value["segments"][1]["words"][0], &value["turns"][1], &value["word_segments"][2]];
+        assert!(ann.iter().all(|entry| entry["speaker"] == "Ann"), "{value}");
+        assert_eq!(value["segments"][0]["speaker"], "SPEAKER_00");
+        assert!(read(render(&transcript)).get("speaker_embeddings").is_none());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod write;
 
 use std::{fmt, str::FromStr};
 
-pub use json::Document;
+pub use json::{Document, render_with_voices};
 pub use write::write_atomic;
 
 use crate::{
@@ -182,6 +182,7 @@ mod samples {
             turns: segments.iter().filter_map(turn).collect(),
             segments,
             voices: Vec::new(),
+            names: Vec::new(),
             warnings: Vec::new(),
             timings: Timings::default(),
         }

@@ -6,7 +6,7 @@ use crate::transcript::Transcript;
 pub(super) fn render(transcript: &Transcript) -> String {
     let mut output = String::from("start\tend\ttext\n");
     for segment in &transcript.segments {
-        let speaker = segment.speaker.map(|speaker| format!("[{speaker}]: ")).unwrap_or_default();
+        let speaker = segment.speaker.map(|speaker| format!("[{}]: ", transcript.label(speaker))).unwrap_or_default();
         let (start, end) = (milliseconds(segment.span.start), milliseconds(segment.span.end));
         output.push_str(&format!("{start}\t{end}\t{speaker}{}\n", one_line(&segment.text)));
     }
@@ -24,6 +24,9 @@ mod tests {
             2000\t3750\t[SPEAKER_01]: Hi, R&D <team>!\n\
             4000\t4500\t[SPEAKER_00]: Good.\n";
         assert_eq!(render(&conversation()), expected);
+        let mut named = conversation();
+        named.names = vec![None, Some("Ann".into())];
+        assert_eq!(render(&named), expected.replace("SPEAKER_01", "Ann"));
         let odd = transcript(vec![plain("One\ttwo\r\nthree", 0.0, 1.0)]);
         assert_eq!(render(&odd), "start\tend\ttext\n0\t1000\tOne two three\n");
     }

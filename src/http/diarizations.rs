@@ -15,7 +15,7 @@ use super::{
     openai::{
         about_file,
         bodies::seconds,
-        known::{self, KnownSpeaker, Voices},
+        known::{self, KnownSpeaker},
         usage::Usage,
     },
     schema::OpenAiFailures,
@@ -62,7 +62,7 @@ struct DiarizationForm {
     #[serde(rename = "include[]")]
     #[schema(nullable = false)]
     include: Option<Vec<String>>,
-    /// Names of speakers whose voices are sent as `known_speaker_references[]`; with `json`.
+    /// Names of speakers whose voices are sent as `known_speaker_references[]`.
     #[serde(rename = "known_speaker_names[]")]
     #[schema(nullable = false, max_items = 4)]
     known_speaker_names: Option<Vec<String>>,
@@ -107,8 +107,8 @@ impl Ask {
         let formats = [("json", Format::Json), ("rttm", Format::Rttm)];
         let format = fields.choice("response_format", &formats).unwrap_or(Format::Json);
         let (names, references) = (fields.texts("known_speaker_names"), fields.texts("known_speaker_references"));
-        if format == Format::Rttm && (!names.is_empty() || !included.is_empty()) {
-            let message = "rttm has no place for names and voices; ask for response_format=json";
+        if format == Format::Rttm && !included.is_empty() {
+            let message = "rttm has no place for voices; ask for response_format=json";
             fields.refuse("response_format", message, "value_error");
         }
         fields.finish()?;
@@ -143,19 +143,20 @@ async fn diarize(app: Data<App>, request: HttpRequest, body: Payload) -> Result<
     let recording = work.decode(upload).await.map_err(about_file)?;
     let Ask { speakers, embeddings, known, format } = ask;
     let told = work.run(move |job| {
-        let voices = match Voices::hear(&known, job.engine(), &job.watch()) {
-            Ok(voices) => voices,
+        let known = match known::hear(&known, job.engine(), &job.watch()) {
+            Ok(known) => known,
             Err(failure) => return Ok(Err(failure)),
         };
-        let transcript = job.engine().diarize(recording.decoded, recording.seconds, &speakers, &job.watch())?;
-        let names = voices.names(&transcript);
-        Ok(Ok((transcript, names)))
+        let mut transcript = job.engine().diarize(recording.decoded, recording.seconds, &speakers, &job.watch())?;
+        transcript.names = known.names_of(&transcript.voices);
+        transcript.warnings.extend_from_slice(known.warnings());
+        Ok(Ok(transcript))
     });
-    let (transcript, names) = told.await??;
+    let transcript = told.await??;
     let mut response = HttpResponse::Ok();
     work.finish(&transcript.timings).write(&mut response);
     Ok(match format {
-        Format::Json => response.json(Diarized::new(&transcript, &names, embeddings)),
+        Format::Json => response.json(Diarized::new(&transcript, embeddings)),
         other => {
             let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
             response.content_type("text/plain; charset=utf-8").body(formats::render(other, &transcript, stem))
@@ -215,18 +216,13 @@ struct SpokenTurn {
 }
 
 impl Diarized {
-    /// `names` by number of speaker, where they are known.
-    fn new(transcript: &Transcript, names: &[Option<String>], embeddings: bool) -> Self {
+    fn new(transcript: &Transcript, embeddings: bool) -> Self {
         let turns = &transcript.turns;
-        let called = |speaker: Speaker| match names.get(usize::from(speaker.0)) {
-            Some(Some(name)) => name.clone(),
-            _ => speaker.to_string(),
-        };
         let speakers = turns.iter().map(|turn| usize::from(turn.speaker.0) + 1).max().unwrap_or(0);
         let voice = |number: usize| {
             let own = turns.iter().filter(|turn| usize::from(turn.speaker.0) == number);
             Voice {
-                speaker: called(Speaker(number as u16)),
+                speaker: transcript.label(Speaker(number as u16)),
                 seconds: seconds(own.map(|turn| turn.span.duration()).sum()),
                 embedding: transcript.voices.get(number).filter(|_| embeddings).cloned(),
             }
@@ -234,7 +230,7 @@ impl Diarized {
         let turn = |turn: &crate::transcript::Turn| SpokenTurn {
             start: seconds(turn.span.start),
             end: seconds(turn.span.end),
-            speaker: called(turn.speaker),
+            speaker: transcript.label(turn.speaker),
             confidence: seconds(turn.confidence.into()),
         };
         Self {
@@ -263,13 +259,14 @@ mod tests {
     fn speakers_are_listed_with_their_seconds_and_voices_when_asked_for() {
         let turn =
             |start, end, speaker| Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 0.75 };
-        let transcript = Transcript {
+        let mut transcript = Transcript {
             language: Language::ENGLISH,
             language_probability: 1.0,
             duration: 10.2,
             segments: Vec::new(),
             turns: vec![turn(0.5, 1.5, 0), turn(2.0, 4.0004, 1), turn(4.5, 5.0, 0)],
             voices: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            names: Vec::new(),
             warnings: Vec::new(),
             timings: Timings::default(),
         };
@@ -283,11 +280,12 @@ mod tests {
             ],
             "warnings": [], "usage": {"type": "duration", "seconds": 11},
         });
-        assert_eq!(serde_json::to_value(Diarized::new(&transcript, &[], false)).unwrap(), expected);
+        assert_eq!(serde_json::to_value(Diarized::new(&transcript, false)).unwrap(), expected);
         expected["speakers"][0]["embedding"] = json!([1.0, 0.0]);
         expected["speakers"][1]["embedding"] = json!([0.0, 1.0]);
-        assert_eq!(serde_json::to_value(Diarized::new(&transcript, &[None, None], true)).unwrap(), expected);
-        let named = serde_json::to_value(Diarized::new(&transcript, &[None, Some("agent".into())], false)).unwrap();
+        assert_eq!(serde_json::to_value(Diarized::new(&transcript, true)).unwrap(), expected);
+        transcript.names = vec![None, Some("agent".into())];
+        let named = serde_json::to_value(Diarized::new(&transcript, false)).unwrap();
         assert_eq!(named["speakers"][1]["speaker"], "agent");
         assert_eq!(
             (&named["segments"][0]["speaker"], &named["segments"][1]["speaker"]),

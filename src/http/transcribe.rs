@@ -13,7 +13,9 @@ use utoipa::{OpenApi, ToSchema};
 use super::{
     app::App,
     failure::Failure,
+    fields::Fields,
     form::Form,
+    openai::known::{self, KnownSpeaker},
     schema::{DetailFailures, Segment, Turn, Word},
     work::{Job, Recording, Work},
 };
@@ -24,7 +26,7 @@ use crate::{
     language::Language,
     settings::{LARGEST_BATCH, Secret},
     stages::{diarize::DiarizeOptions, language::LanguageChoice},
-    transcript::Transcript,
+    transcript::{SpeakerChanges, Transcript},
 };
 
 /// The field that holds the recording.
@@ -82,6 +84,21 @@ struct TranscribeForm {
     /// At most this many speakers, with `diarize_audio`.
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     max_speakers: Option<u32>,
+    /// What a change of speaker does, with `diarize_audio`: `none` leaves each sentence to who says most of it, `smoothed`
+    /// splits segments at real changes, `word` at every one. Words have the speaker of their segment in each of them.
+    #[schema(nullable = false, default = "smoothed", pattern = "^(none|smoothed|word)$")]
+    speaker_changes: Option<String>,
+    /// Names of at most 4 known speakers, with `diarize_audio`.
+    #[serde(rename = "known_speaker_names[]")]
+    #[schema(nullable = false)]
+    known_speaker_names: Option<Vec<String>>,
+    /// 2 to 10 s of each of their voices as data: URLs; those of one name are averaged.
+    #[serde(rename = "known_speaker_references[]")]
+    #[schema(nullable = false)]
+    known_speaker_references: Option<Vec<String>>,
+    /// Whether the answer has the voice of each speaker as `speaker_embeddings`, with `diarize_audio`.
+    #[schema(nullable = false, default = false)]
+    speaker_embeddings: Option<bool>,
 }
 
 /// What is asked for.
@@ -95,6 +112,8 @@ struct Ask {
     word_times: bool,
     diarize: bool,
     batch_size: usize,
+    known: Vec<KnownSpeaker>,
+    embeddings: bool,
     options: Options,
 }
 
@@ -125,6 +144,18 @@ impl Ask {
         if let Err(reason) = speakers.bounds() {
             fields.refuse("min_speakers", format!("Value error, {reason}"), "value_error");
         }
+        let changes = fields.choice("speaker_changes", &SpeakerChanges::NAMES);
+        let embeddings = fields.boolean("speaker_embeddings").unwrap_or(false);
+        let known = known_speakers(&mut fields);
+        let about_speakers = [
+            ("speaker_changes", changes.is_some()),
+            ("speaker_embeddings", embeddings),
+            ("known_speaker_names", !known.is_empty()),
+        ];
+        for (name, _) in about_speakers.iter().filter(|(_, given)| *given && !diarize) {
+            let reason = format!("Value error, {name} is about telling speakers apart: send diarize_audio=true");
+            fields.refuse(name, reason, "value_error");
+        }
         fields.finish()?;
         let mut options = Options::default();
         options.transcribe.batch_size = batch_size;
@@ -132,11 +163,33 @@ impl Ask {
         options.align = if word_times { Align::Auto } else { Align::Off };
         options.characters = characters;
         options.diarize = diarize.then_some(speakers);
+        options.speaker_changes = changes.unwrap_or_default();
         let model = app.model(model_name.as_deref()).map_err(|failure| failure.about("model_name"))?;
         let language_requested = form.text("language").map(str::to_owned);
         let model_name = model_name.unwrap_or_else(|| app.settings().model.clone());
-        Ok(Self { model, model_name, language_requested, hub_token, word_times, diarize, batch_size, options })
+        Ok(Self {
+            model,
+            model_name,
+            language_requested,
+            hub_token,
+            word_times,
+            diarize,
+            batch_size,
+            known,
+            embeddings,
+            options,
+        })
     }
+}
+
+/// What is wrong with them is noted in `fields`.
+fn known_speakers(fields: &mut Fields<'_>) -> Vec<KnownSpeaker> {
+    let (names, references) = (fields.texts("known_speaker_names"), fields.texts("known_speaker_references"));
+    known::read(&names, &references).unwrap_or_else(|wrong| {
+        let field = wrong.param.as_deref().unwrap_or("known_speaker_names");
+        fields.refuse(field, format!("Value error, {}", wrong.message), "value_error");
+        Vec::new()
+    })
 }
 
 /// `None` for `auto`.
@@ -162,6 +215,10 @@ struct TranscribeAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Turn>>, nullable = false)]
     speaker_activity_segments: Option<Value>,
+    /// The voice of each speaker, a vector of length one to be compared by its dot product; with `speaker_embeddings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<f32>>>, nullable = false)]
+    speaker_embeddings: Option<Value>,
     /// What could not be done, by `alignment` and `diarization`, and what else is worth knowing, by `transcription`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>, nullable = false)]
@@ -224,7 +281,19 @@ async fn transcribe(app: Data<App>, request: HttpRequest, body: Payload) -> std:
     drop(form);
     work.received();
     let recording = work.decode(upload).await?;
-    let (outcome, ask) = work.run(move |job| Ok((attempt(job, &recording, &ask)?, ask))).await?;
+    let told = work.run(move |job| {
+        let mut ask = ask;
+        match known::hear(&ask.known, job.engine(), &job.watch()) {
+            Ok(known) => ask.options.known = known,
+            // As with speakers in general, the text is not lost for what is not the caller's fault.
+            Err(failure) if failure.status.is_server_error() => {
+                ask.options.known.warn(format!("known speakers could not be listened to: {}", failure.message));
+            }
+            Err(failure) => return Ok(Err(failure)),
+        }
+        Ok(Ok((attempt(job, &recording, &ask)?, ask)))
+    });
+    let (outcome, ask) = told.await??;
     let mut response = HttpResponse::Ok();
     work.finish(&outcome.transcript.timings).write(&mut response);
     Ok(response.json(answer(&app, ask, outcome)))
@@ -269,7 +338,11 @@ fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
     let Outcome { transcript, alignment_problem, diarization_problem } = outcome;
     let texts: Vec<&str> = transcript.segments.iter().map(|segment| segment.text.trim()).collect();
     let full_text = texts.join(" ");
-    let mut document = serde_json::to_value(Document::new(&transcript)).unwrap_or_default();
+    let mut document = Document::new(&transcript);
+    if ask.embeddings {
+        document = document.with_voices(&transcript);
+    }
+    let mut document = serde_json::to_value(document).unwrap_or_default();
     let mut part = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
     let aligned = ask.word_times && alignment_problem.is_none();
     let diarized = ask.diarize && diarization_problem.is_none();
@@ -291,6 +364,7 @@ fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
         word_segments: part("word_segments"),
         full_text,
         speaker_activity_segments: diarized.then(|| part("turns")),
+        speaker_embeddings: (diarized && ask.embeddings).then(|| part("speaker_embeddings")),
         warnings,
         options_used: OptionsUsed {
             model_name: ask.model_name,

@@ -15,6 +15,7 @@ pub mod linkage;
 mod order;
 pub mod reconstruct;
 pub mod romanise;
+pub mod roster;
 pub mod row;
 pub mod rules;
 pub mod script;

@@ -198,6 +198,7 @@ mod tests {
             segments: vec![segment("Hello there.", 1.25, words), segment("Good.", 3.0, vec![])],
             turns: Vec::new(),
             voices: Vec::new(),
+            names: Vec::new(),
             warnings: Vec::new(),
             timings: Timings::default(),
         }

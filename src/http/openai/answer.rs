@@ -9,7 +9,7 @@ use super::{
     bodies::{Logprob, Transcription, Translation, VerboseTranscription, text},
     diarized::DiarizedTranscription,
     format::ResponseFormat,
-    known::Voices,
+    known,
     labels::Labels,
     request::Ask,
     schema::{TranscriptionObject, TranslationObject},
@@ -54,7 +54,7 @@ impl Answer {
 pub fn answer(job: &Job, ask: Ask, recording: Recording) -> Result<Answer, Failure> {
     let ready = Ready::prepare(job, &ask, &recording.decoded)?;
     let transcript = ready.pipeline.transcribe(recording.decoded, recording.seconds, &ready.options, &job.watch())?;
-    let labels = ready.voices.labels(&transcript);
+    let labels = Labels::new(transcript.names.clone());
     let (content_type, body) = body(&ask, &transcript, &labels, &ready.pipeline)?;
     Ok(Answer { content_type, body, timings: transcript.timings })
 }
@@ -63,8 +63,6 @@ pub fn answer(job: &Job, ask: Ask, recording: Recording) -> Result<Answer, Failu
 pub struct Ready {
     /// The model and the stages around it.
     pub pipeline: Arc<Pipeline>,
-    /// Known speakers, listened to.
-    pub voices: Voices,
     /// What is to be done, the language chosen.
     pub options: Options,
 }
@@ -83,8 +81,8 @@ impl Ready {
             options.transcribe.language = LanguageChoice::Fixed(language);
         }
         pipeline.check(&options)?;
-        let voices = Voices::hear(&ask.known, job.engine(), &watch)?;
-        Ok(Self { pipeline, voices, options })
+        options.known = known::hear(&ask.known, job.engine(), &watch)?;
+        Ok(Self { pipeline, options })
     }
 }
 

@@ -32,9 +32,4 @@ impl ResponseFormat {
     pub fn shows_speakers(self) -> bool {
         self != Self::Json
     }
-
-    /// Whether names of known speakers have a place in it.
-    pub fn shows_names(self) -> bool {
-        matches!(self, Self::VerboseJson | Self::DiarizedJson)
-    }
 }

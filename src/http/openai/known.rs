@@ -6,7 +6,6 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use super::labels::Labels;
 use crate::{
     audio::{
         Audio,
@@ -16,8 +15,7 @@ use crate::{
     error::Error,
     http::failure::Failure,
     progress::Watch,
-    stages::identify::identify,
-    transcript::Transcript,
+    stages::identify::{KnownVoices, checked_name},
 };
 
 /// The fields.
@@ -45,10 +43,10 @@ pub struct KnownSpeaker {
     pub recording: Vec<u8>,
 }
 
-/// Pairs names and references.
+/// Pairs names and references; a name that is given twice has two references.
 ///
 /// # Errors
-/// 400 with the field's name when they are not as many, are too many, or cannot be read.
+/// 400 with the field's name when they are not as many, are too many, or cannot be.
 pub fn read<T: AsRef<str>>(names: &[T], references: &[T]) -> Result<Vec<KnownSpeaker>, Failure> {
     if names.len() > MOST {
         let message = format!("known_speaker_names[] takes at most {MOST} names, not {}", names.len());
@@ -64,13 +62,10 @@ pub fn read<T: AsRef<str>>(names: &[T], references: &[T]) -> Result<Vec<KnownSpe
     }
     let mut speakers: Vec<KnownSpeaker> = Vec::with_capacity(names.len());
     for (index, (name, reference)) in names.iter().zip(references).enumerate() {
-        let name = name.as_ref().trim();
-        if name.is_empty() || speakers.iter().any(|other| other.name == name) {
-            let message = format!("known_speaker_names[{index}] is empty or given twice; give each speaker a name");
-            return Err(Failure::request(message).about(NAMES));
-        }
+        let name = checked_name(name.as_ref())
+            .map_err(|reason| Failure::request(format!("known_speaker_names[{index}]: {reason}")).about(NAMES))?;
         let recording = data_url(reference.as_ref()).map_err(|what| wrong(index, what))?;
-        speakers.push(KnownSpeaker { name: name.to_owned(), recording });
+        speakers.push(KnownSpeaker { name, recording });
     }
     Ok(speakers)
 }
@@ -98,40 +93,19 @@ fn wrong(index: usize, what: &str) -> Failure {
     Failure::request(format!("known_speaker_references[{index}] {what}")).about(REFERENCES)
 }
 
-/// Known speakers and how they sound.
-#[derive(Debug, Clone, Default)]
-pub struct Voices {
-    names: Vec<String>,
-    embeddings: Vec<Vec<f32>>,
-}
-
-impl Voices {
-    /// Listens to every reference. Blocks.
-    ///
-    /// # Errors
-    /// 400 with the field's name for a recording that cannot be decoded, is too short or too long, or holds no speech;
-    /// otherwise as [`Engine::voice`].
-    pub fn hear(speakers: &[KnownSpeaker], engine: &Engine, watch: &Watch) -> Result<Self, Failure> {
-        let mut voices = Self::default();
-        for (index, speaker) in speakers.iter().enumerate() {
-            let audio = decoded(index, speaker.recording.clone(), watch)?;
-            let embedding = engine.voice(&audio, watch).map_err(|error| about(index, error))?;
-            voices.names.push(speaker.name.clone());
-            voices.embeddings.push(embedding);
-        }
-        Ok(voices)
+/// Listens to every reference. Blocks.
+///
+/// # Errors
+/// 400 with the field's name for a recording that cannot be decoded, is too short or too long, or holds no speech;
+/// otherwise as [`Engine::voice`].
+pub fn hear(speakers: &[KnownSpeaker], engine: &Engine, watch: &Watch) -> Result<KnownVoices, Failure> {
+    let mut known = KnownVoices::default();
+    for (index, speaker) in speakers.iter().enumerate() {
+        let audio = decoded(index, speaker.recording.clone(), watch)?;
+        let voice = engine.voice(&audio, watch).map_err(|error| about(index, error))?;
+        known.add(&speaker.name, voice, &format!("known_speaker_references[{index}]"));
     }
-
-    /// What the speakers of `transcript` are called.
-    pub fn labels(&self, transcript: &Transcript) -> Labels {
-        Labels::new(self.names(transcript))
-    }
-
-    /// The names of the speakers of `transcript`, by number, where they are known.
-    pub fn names(&self, transcript: &Transcript) -> Vec<Option<String>> {
-        let found = identify(&transcript.voices, &self.embeddings);
-        found.into_iter().map(|known| known.and_then(|index| self.names.get(index).cloned())).collect()
-    }
+    Ok(known)
 }
 
 /// The samples of a reference of an allowed length.
@@ -209,7 +183,8 @@ mod tests {
         let (message, param) = refusal(&["a"; 5], &[url; 5]);
         assert!(message.contains("at most 4"), "{message}");
         assert_eq!(param.as_deref(), Some(NAMES));
-        assert_eq!(refusal(&["a", " a "], &[url; 2]).1.as_deref(), Some(NAMES));
+        assert_eq!(read(&["a", " a "], &[url; 2]).unwrap()[1].name, "a", "two references of one speaker");
+        assert_eq!(refusal(&["a", "SPEAKER_01"], &[url; 2]).1.as_deref(), Some(NAMES));
         assert_eq!(refusal(&["  "], &[url]).1.as_deref(), Some(NAMES));
     }
 

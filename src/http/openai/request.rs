@@ -1,7 +1,7 @@
 //! A form as OpenAI's clients send it, read as a request to the pipeline.
 //!
 //! Beyond OpenAI's fields it takes `align_audio`, `diarize_audio`, `num_speakers`, `min_speakers`, `max_speakers`,
-//! `hotwords`, `batch_size` and `hf_token`. Fields that nobody knows are ignored; options that contradict one another, or
+//! `speaker_changes`, `hotwords`, `batch_size` and `hf_token`. Fields that nobody knows are ignored; options that contradict one another, or
 //! that the response has no place for, are refused.
 
 use super::{
@@ -77,11 +77,11 @@ impl Ask {
         }
         let (whole, parts) = chunking_fields(form);
         chunking::apply(&mut options, whole, &parts)?;
-        options.diarize = speakers.wanted(&model, format)?;
+        (options.diarize, options.speaker_changes) = speakers.wanted(&model, format)?;
         let known = known::read(&names, &references)?;
-        let names_have_a_place = format.shows_names() && options.diarize.is_some();
-        if !known.is_empty() && !names_have_a_place {
-            let message = "known_speaker_names[] need response_format=diarized_json, which shows who speaks";
+        if !known.is_empty() && options.diarize.is_none() {
+            let message =
+                "known_speaker_names[] need a response that shows who speaks; ask for response_format=diarized_json";
             return Err(Failure::request(message).about("known_speaker_names"));
         }
         let candidates = if candidates.len() > 1 { candidates } else { Vec::new() };
@@ -110,7 +110,7 @@ impl Ask {
         if let Some(language) = language {
             options.transcribe.language = LanguageChoice::Fixed(language);
         }
-        options.diarize = speakers.wanted(&model, format)?;
+        (options.diarize, options.speaker_changes) = speakers.wanted(&model, format)?;
         let granularities = Granularities { word: false, segment: true };
         let ask = Self {
             model,

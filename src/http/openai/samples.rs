@@ -19,6 +19,7 @@ pub fn conversation() -> Transcript {
         ],
         turns: Vec::new(),
         voices: Vec::new(),
+        names: Vec::new(),
         warnings: Vec::new(),
         timings: Timings::default(),
     }

@@ -73,10 +73,10 @@ pub struct TranscriptionForm {
     /// `logprobs`; with `json`.
     #[schema(nullable = false, rename = "include[]")]
     pub include: Option<Vec<String>>,
-    /// Names of at most 4 known speakers.
+    /// Names of at most 4 known speakers; where the response shows speakers, these are called so.
     #[schema(nullable = false, rename = "known_speaker_names[]")]
     pub known_speaker_names: Option<Vec<String>>,
-    /// 2 to 10 s of each of their voices as data: URLs.
+    /// 2 to 10 s of each of their voices as data: URLs; those of one name are averaged.
     #[schema(nullable = false, rename = "known_speaker_references[]")]
     pub known_speaker_references: Option<Vec<String>>,
     /// Beyond OpenAI: words get their times.
@@ -94,6 +94,9 @@ pub struct TranscriptionForm {
     /// Beyond OpenAI: at most so many speakers.
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub max_speakers: Option<u32>,
+    /// Beyond OpenAI: what a change of speaker does, `none`, `smoothed` or `word`; as at `/transcribe/`.
+    #[schema(nullable = false, default = "smoothed", pattern = "^(none|smoothed|word)$")]
+    pub speaker_changes: Option<String>,
     /// Beyond OpenAI: words that are likely to occur, in one text.
     #[schema(nullable = false)]
     pub hotwords: Option<String>,
@@ -148,6 +151,9 @@ pub struct TranslationForm {
     /// Beyond OpenAI: at most so many speakers.
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub max_speakers: Option<u32>,
+    /// Beyond OpenAI: what a change of speaker does, `none`, `smoothed` or `word`; as at `/transcribe/`.
+    #[schema(nullable = false, default = "smoothed", pattern = "^(none|smoothed|word)$")]
+    pub speaker_changes: Option<String>,
     /// Beyond OpenAI: words that are likely to occur, in one text.
     #[schema(nullable = false)]
     pub hotwords: Option<String>,

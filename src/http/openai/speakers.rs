@@ -4,12 +4,14 @@ use super::{format::ResponseFormat, names::Model};
 use crate::{
     http::{failure::Failure, fields::Fields},
     stages::diarize::DiarizeOptions,
+    transcript::SpeakerChanges,
 };
 
 /// What the form says of speakers.
 pub struct Speakers {
     diarize: Option<bool>,
     numbers: DiarizeOptions,
+    changes: Option<SpeakerChanges>,
 }
 
 impl Speakers {
@@ -21,14 +23,19 @@ impl Speakers {
             min_speakers: count("min_speakers"),
             max_speakers: count("max_speakers"),
         };
-        Self { diarize: fields.boolean("diarize_audio"), numbers }
+        let changes = fields.choice("speaker_changes", &SpeakerChanges::NAMES);
+        Self { diarize: fields.boolean("diarize_audio"), numbers, changes }
     }
 
-    /// How speakers are told apart, where the response shows them.
+    /// How speakers are told apart, where the response shows them, and what their changes do.
     ///
     /// # Errors
     /// 400 for what contradicts the format, and for numbers that cannot be.
-    pub fn wanted(self, model: &Model, format: ResponseFormat) -> Result<Option<DiarizeOptions>, Failure> {
+    pub fn wanted(
+        self,
+        model: &Model,
+        format: ResponseFormat,
+    ) -> Result<(Option<DiarizeOptions>, SpeakerChanges), Failure> {
         let about = |message: &str| Err(Failure::request(message).about("diarize_audio"));
         let wanted = match (self.diarize, format) {
             (Some(false), ResponseFormat::DiarizedJson) => {
@@ -48,7 +55,12 @@ impl Speakers {
                 "numbers of speakers are about telling them apart; send diarize_audio=true or ask for diarized_json",
             );
         }
+        if !wanted && self.changes.is_some() {
+            let message =
+                "speaker_changes is about telling speakers apart; send diarize_audio=true or ask for diarized_json";
+            return Err(Failure::request(message).about("speaker_changes"));
+        }
         self.numbers.bounds().map_err(|error| Failure::from(error).about("min_speakers"))?;
-        Ok(wanted.then_some(self.numbers))
+        Ok((wanted.then_some(self.numbers), self.changes.unwrap_or_default()))
     }
 }

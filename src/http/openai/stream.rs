@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::{
     answer::Ready,
     events::{Event, Teller},
+    labels::Labels,
     request::Ask,
 };
 use crate::{
@@ -135,7 +136,7 @@ fn tell(job: &Job, ask: &Ask, recording: Recording, sender: &mpsc::UnboundedSend
     let mut listener = |segments: Vec<_>| send(teller.hear(&segments, &bytes_of));
     let (decoded, seconds) = (recording.decoded, recording.seconds);
     let transcript = ready.pipeline.transcribe_live(decoded, seconds, &ready.options, &job.watch(), &mut listener)?;
-    let labels = ready.voices.labels(&transcript);
+    let labels = Labels::new(transcript.names.clone());
     send(teller.finish(&transcript, &labels, &bytes_of));
     Ok(transcript.timings)
 }

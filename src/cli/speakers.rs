@@ -1,0 +1,110 @@
+//! What `palabra transcribe` can be told of speakers beyond their number.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use palabra::{
+    Error, Result,
+    audio::decode::{Limits, check_file, decode_file},
+    engine::Engine,
+    progress::Watch,
+    stages::identify::{KnownVoices, checked_name},
+    transcript::SpeakerChanges,
+};
+
+/// Speakers, their names and voices.
+#[derive(Debug, Args)]
+pub struct SpeakerArguments {
+    /// What a change of speaker does (with --diarize): none leaves each sentence to who says most of it, smoothed splits it
+    /// at real changes, word at every change that is heard; the words of a segment always have its speaker [default:
+    /// smoothed]
+    #[arg(long, value_name = "MODE", hide_possible_values = true, help_heading = "Speakers")]
+    speaker_changes: Option<SpeakerChangesArgument>,
+    /// Call a speaker by name (with --diarize): FILE holds 2 s or more of nobody else's voice; once for each speaker, and
+    /// for each further recording of one
+    #[arg(long = "speaker", value_name = "NAME=FILE", help_heading = "Speakers")]
+    known: Vec<String>,
+    /// JSON also holds the voice of each speaker, as numbers to compare voices by (with --diarize)
+    #[arg(long, help_heading = "Speakers")]
+    pub speaker_embeddings: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SpeakerChangesArgument {
+    None,
+    Smoothed,
+    Word,
+}
+
+/// A recording of a known speaker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// What the speaker is to be called.
+    name: String,
+    /// Where the recording lies.
+    file: PathBuf,
+}
+
+impl SpeakerArguments {
+    /// Refuses what needs speakers where they are not told apart.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the flag.
+    pub fn check(&self, diarize: bool) -> Result<()> {
+        let named = [
+            ("--speaker-changes", self.speaker_changes.is_some()),
+            ("--speaker", !self.known.is_empty()),
+            ("--speaker-embeddings", self.speaker_embeddings),
+        ];
+        match named.iter().find(|(_, given)| *given && !diarize) {
+            Some((flag, _)) => Err(Error::Request(format!("{flag} is about telling speakers apart; add --diarize"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What a change of speaker does.
+    pub fn changes(&self) -> SpeakerChanges {
+        match self.speaker_changes {
+            None | Some(SpeakerChangesArgument::Smoothed) => SpeakerChanges::Smoothed,
+            Some(SpeakerChangesArgument::None) => SpeakerChanges::None,
+            Some(SpeakerChangesArgument::Word) => SpeakerChanges::Word,
+        }
+    }
+
+    /// The recordings of known speakers, none of them read yet.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for what is no name and file, [`Error::Audio`] for a file that is missing or no audio.
+    pub fn references(&self) -> Result<Vec<Reference>> {
+        let reference = |text: &String| {
+            let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or_else(|| {
+                Error::Request(format!(
+                    "--speaker {text} must be a name and a recording, such as --speaker Ann=ann.wav"
+                ))
+            })?;
+            let name = checked_name(name).map_err(|reason| Error::Request(format!("--speaker {text}: {reason}")))?;
+            check_file(file.as_ref(), &Limits::default())?;
+            Ok(Reference { name, file: file.into() })
+        };
+        self.known.iter().map(reference).collect()
+    }
+}
+
+/// Listens to the recordings of known speakers.
+///
+/// # Errors
+/// [`Error::Audio`] or [`Error::Request`] naming a file that cannot be decoded or holds too little speech; otherwise as
+/// [`Engine::voice`].
+pub fn hear(references: &[Reference], engine: &Engine, watch: &Watch) -> Result<KnownVoices> {
+    let mut known = KnownVoices::default();
+    for Reference { name, file } in references {
+        let place = file.display().to_string();
+        let decoded = decode_file(file, &Limits::default(), watch)?;
+        let voice = engine.voice(&decoded.audio, watch).map_err(|error| match error {
+            Error::Request(reason) => Error::Request(format!("--speaker {name}={place}: {reason}")),
+            other => other,
+        })?;
+        known.add(name, voice, &place);
+    }
+    Ok(known)
+}
