@@ -21,6 +21,7 @@
 //! - [`spoken`]: what is said for a written word: numbers, prices, dates and abbreviations, for alignment
 //! - [`engine`]: models in memory, one request in five lines, many requests in shared batches
 //! - [`formats`]: transcripts as text
+//! - [`evaluation`]: how good a result is, against a reference: turns (DER, JER) and words (WDER, cpWER)
 //! - [`settings`]: flags, environment and file as one checked value
 //! - [`http`]: the service: one app factory, a file for each API
 //!
@@ -43,6 +44,7 @@ pub mod audio;
 pub mod device;
 pub mod engine;
 pub mod error;
+pub mod evaluation;
 pub mod formats;
 pub mod http;
 pub mod language;

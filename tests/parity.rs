@@ -4,6 +4,8 @@
 
 #[path = "parity/aligner.rs"]
 mod aligner;
+#[path = "parity/evaluation.rs"]
+mod evaluation;
 #[path = "parity/speaker.rs"]
 mod speaker;
 #[path = "support/mod.rs"]
@@ -21,6 +23,7 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(aligner::trials());
+    trials.extend(evaluation::trials());
     trials.extend(weights::trials());
     trials.extend(vad::trials());
     trials.extend(speaker::trials());

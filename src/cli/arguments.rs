@@ -119,7 +119,7 @@ pub struct TranscribeArguments {
     pub device: String,
     /// Processor threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Machine")]
-    threads: Option<usize>,
+    pub threads: Option<usize>,
     /// Chunks that are written side by side
     #[arg(short, long, value_name = "N", default_value_t = 16, help_heading = "Machine")]
     pub batch_size: usize,
@@ -269,21 +269,22 @@ impl TranscribeArguments {
             None => self.speakers.check(self.diarize),
         }
     }
+}
 
-    /// Starts the threads that all computing shares.
-    ///
-    /// # Errors
-    /// [`Error::Request`] for a number that cannot be, [`Error::Machine`] when the machine has no room for them.
-    pub fn start_threads(&self) -> Result<()> {
-        match self.threads {
-            None => Ok(()),
-            Some(threads) if !(1..=MOST_THREADS).contains(&threads) => {
-                Err(Error::Request(format!("--threads must lie between 1 and {MOST_THREADS}, not be {threads}")))
-            }
-            Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|reason| {
-                Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))
-            }),
+/// Starts the threads that all computing shares.
+///
+/// # Errors
+/// [`Error::Request`] for a number that cannot be, [`Error::Machine`] when the machine has no room for them.
+pub fn start_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        None => Ok(()),
+        Some(threads) if !(1..=MOST_THREADS).contains(&threads) => {
+            Err(Error::Request(format!("--threads must lie between 1 and {MOST_THREADS}, not be {threads}")))
         }
+        Some(threads) => rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|reason| Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))),
     }
 }
 

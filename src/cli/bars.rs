@@ -14,6 +14,7 @@ use palabra::progress::{Progress, StageName};
 pub struct Bars {
     all: MultiProgress,
     stages: Mutex<BTreeMap<StageName, (ProgressBar, Instant)>>,
+    title: Mutex<Option<ProgressBar>>,
 }
 
 impl Bars {
@@ -21,7 +22,19 @@ impl Bars {
     pub fn new(wanted: bool) -> Self {
         let visible = wanted && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
-        Self { all: MultiProgress::with_draw_target(target), stages: Mutex::default() }
+        Self { all: MultiProgress::with_draw_target(target), stages: Mutex::default(), title: Mutex::default() }
+    }
+
+    /// Says above the bars what they are about.
+    pub fn name(&self, text: String) {
+        let line = self.all.insert(0, ProgressBar::new(0));
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            line.set_style(style);
+        }
+        line.set_message(text);
+        if let Ok(mut title) = self.title.lock() {
+            *title = Some(line);
+        }
     }
 
     /// Shows where a stage is.
@@ -54,6 +67,9 @@ impl Bars {
         if let Ok(mut stages) = self.stages.lock() {
             stages.values().for_each(|(bar, _)| bar.finish_and_clear());
             stages.clear();
+        }
+        if let Ok(mut title) = self.title.lock() {
+            title.take().iter().for_each(ProgressBar::finish_and_clear);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bars;
+mod bench;
 mod cancel;
 mod health;
 mod models;
@@ -75,6 +76,13 @@ struct Global {
     json_log: bool,
 }
 
+impl Global {
+    /// Whether people read standard error.
+    fn talks(&self) -> bool {
+        !self.quiet && !self.json_log
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turn recordings into text with times and speakers
@@ -83,6 +91,8 @@ enum Command {
     Serve(Box<serve::ServeArguments>),
     /// Ask a service on this machine whether it lives
     Health(health::HealthArguments),
+    /// Measure Palabra on recordings of your own that have references
+    Bench(bench::BenchArguments),
     /// See, fetch and check models
     Models(models::ModelsArguments),
 }
@@ -108,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Transcribe(arguments) => transcribe::run(arguments, global, &store),
         Command::Serve(arguments) => serve::run(arguments, global, &store),
         Command::Health(arguments) => health::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments, global, &store),
         Command::Models(arguments) => models::run(arguments, global, &store),
     });
     outcome.unwrap_or_else(|error| {

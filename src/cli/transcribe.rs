@@ -23,7 +23,7 @@ use palabra::{
 
 use super::{
     Global,
-    arguments::TranscribeArguments,
+    arguments::{TranscribeArguments, start_threads},
     bars::Bars,
     cancel, exit_code,
     output::Output,
@@ -36,7 +36,7 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
     let mut options = arguments.options()?;
     let formats = arguments.formats()?;
     let device: DeviceChoice = arguments.device.parse()?;
-    arguments.start_threads()?;
+    start_threads(arguments.threads)?;
     let compute = Compute::open(device)?;
     let cancelled = cancel::on_interrupt();
     let store = Store::open(store)?;
@@ -144,7 +144,7 @@ impl Session<'_> {
     }
 
     fn transcribe(&self, file: &Path, one_of_several: bool) -> anyhow::Result<Reader> {
-        let bars = Bars::new(self.talks());
+        let bars = Bars::new(self.global.talks());
         let show = |progress| bars.show(progress);
         let watch = Watch::new(&show, self.cancelled);
         let started = Instant::now();
@@ -157,17 +157,12 @@ impl Session<'_> {
         self.roster.borrow_mut().meet(&mut transcript);
         bars.clear();
         let written = self.output.write(file, &transcript)?;
-        if one_of_several && self.talks() {
+        if one_of_several && self.global.talks() {
             streams::tell(&format!("{}:", file.display()));
         }
         let reader = streams::write(&formats::console::render(&transcript))?;
         self.tell(file, &transcript, &written, started.elapsed().as_secs_f64());
         Ok(reader)
-    }
-
-    /// Whether people read standard error.
-    fn talks(&self) -> bool {
-        !self.global.quiet && !self.global.json_log
     }
 
     /// Warnings and a closing line on standard error.
@@ -176,7 +171,7 @@ impl Session<'_> {
         if self.global.json_log {
             log(file, transcript, speed);
         }
-        if !self.talks() {
+        if !self.global.talks() {
             return;
         }
         let name = file.display();

@@ -103,7 +103,7 @@ mod tests {
     use crate::ops::tests::{assert_close, random};
 
     fn rows(values: &[[f32; 6]]) -> Tensor {
-        Tensor::new(values, &Device::Cpu).unwrap().unsqueeze(0).unwrap()
+        Tensor::from_vec(values.concat(), (1, values.len(), 6), &Device::Cpu).unwrap()
     }
 
     #[test]
