@@ -198,7 +198,8 @@ impl Scores {
         let mut ranked: Vec<usize> = (0..self.presence.len()).collect();
         ranked.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
         let Some(&first) = ranked.first() else { return [None; 2] };
-        if self.presence.iter().chain(&self.likeness).all(|value| *value == 0.0) {
+        // Speech that no witness knows anything about is given to nobody, unless there is only one to give it to.
+        if ranked.len() > 1 && self.presence.iter().chain(&self.likeness).all(|value| *value == 0.0) {
             return [None; 2];
         }
         // The share of the best among all, as softmax says it.

@@ -364,6 +364,7 @@ fn number_by_appearance(mut tracks: Tracks, clustering: &Clustering) -> Diarizat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::speaker::Features;
 
     fn options(num: Option<usize>, min: Option<usize>, max: Option<usize>) -> DiarizeOptions {
         DiarizeOptions { num_speakers: num, min_speakers: min, max_speakers: max }
@@ -396,4 +397,83 @@ mod tests {
         assert_eq!(place_windows(&[Span::new(0.1, 0.5)], 0.7), [Span::new(0.0, 0.7)]);
     }
 
+
+    /// Ten seconds: local speaker 0 in the first half, 1 in the second, nobody at either end.
+    fn plan(options: &DiarizeOptions, spoken: bool) -> Plan {
+        let bits = |frame: usize| if !spoken || !(30..560).contains(&frame) { 0 } else { 1 << (frame / 295) as u8 };
+        let activities: Vec<u8> = (0..589).map(bits).collect();
+        let presence = activities.iter().map(|bits| [0, 1, 2].map(|speaker| f32::from(bits >> speaker & 1))).collect();
+        let speech = activities.iter().map(|bits| f32::from(u8::from(*bits != 0))).collect();
+        let segmentation = Segmentation {
+            samples: 160_000,
+            step: 16_000,
+            frames: 589,
+            activities,
+            speech,
+            presence,
+            overlap: vec![0.0; 589],
+        };
+        let audio = Audio::new(vec![0.0; 160_000]);
+        Plan::new(&audio, segmentation, options, &FeatureExtractor::new(Features::KaldiPovey { bins: 80 })).unwrap()
+    }
+
+    /// What two voices sound like, the second from 5 s on.
+    fn embeddings(plan: &Plan) -> Vec<Option<Vec<f32>>> {
+        let second = |window: usize| ((plan.windows[window].end - 5.0) / 1.5).clamp(0.0, 1.0) as f32;
+        (0..plan.windows()).map(|window| Some(vec![1.0 - second(window), second(window), 0.1])).collect()
+    }
+
+    fn speakers(turns: &[Turn]) -> Vec<u16> {
+        turns.iter().map(|turn| turn.speaker.0).collect()
+    }
+
+    #[test]
+    fn two_voices_are_two_speakers_and_the_network_draws_the_border() {
+        let plan = plan(&DiarizeOptions::default(), true);
+        let found = plan.conclude(embeddings(&plan)).unwrap();
+        assert_eq!((speakers(&found.turns), speakers(&found.exclusive)), (vec![0, 1], vec![0, 1]));
+        assert!((found.exclusive[0].span.end - 5.0).abs() < 0.03, "{:?}", found.exclusive);
+        assert!((found.exclusive[0].span.start - 0.43).abs() < 0.03, "{:?}", found.exclusive);
+        assert_eq!((found.voices.len(), found.warnings.len()), (2, 0));
+    }
+
+    #[test]
+    fn broken_embeddings_are_told_and_leave_nobody_without_a_label() {
+        let plan = plan(&DiarizeOptions::default(), true);
+        let mut broken = embeddings(&plan);
+        broken[1] = Some(vec![f32::NAN, 0.0, 0.0]);
+        broken[3] = Some(vec![0.0; 3]);
+        broken[4] = None;
+        let found = plan.conclude(broken).unwrap();
+        assert_eq!(speakers(&found.exclusive), [0, 1]);
+        assert!(found.warnings[0].contains(&format!("2 of {}", plan.windows())), "{:?}", found.warnings);
+        assert!(found.voices.iter().flatten().all(|value| value.is_finite()));
+        for hopeless in [None, Some(vec![f32::INFINITY; 3])] {
+            let found = plan.conclude(vec![hopeless; plan.windows()]).unwrap();
+            assert_eq!((speakers(&found.turns), found.voices.len()), (vec![0], 1));
+            assert!(found.turns.iter().all(|turn| turn.confidence.is_finite()));
+        }
+        assert!(matches!(plan.conclude(Vec::new()), Err(Error::Bug(_))));
+    }
+
+    #[test]
+    fn as_many_speakers_as_are_wanted_and_a_warning_where_there_is_too_little_speech() {
+        for wanted in [1, 2, 3, 5] {
+            let plan = plan(&options(Some(wanted), None, None), true);
+            let found = plan.conclude(embeddings(&plan)).unwrap();
+            assert_eq!((found.voices.len(), found.warnings.len()), (wanted, 0));
+            assert!((0..wanted).all(|number| speakers(&found.exclusive).contains(&(number as u16))));
+        }
+        let plan = plan(&options(None, Some(40), None), true);
+        let found = plan.conclude(embeddings(&plan)).unwrap();
+        assert_eq!(found.voices.len(), plan.windows());
+        assert!(found.warnings[0].starts_with("40 speakers were asked for"), "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn silence_has_no_speakers() {
+        let plan = plan(&options(None, Some(2), None), false);
+        assert_eq!((plan.windows(), plan.speech_seconds()), (0, 0.0));
+        assert_eq!(plan.conclude(Vec::new()).unwrap(), Diarization::default());
+    }
 }
