@@ -6,6 +6,8 @@
 mod aligner;
 #[path = "parity/evaluation.rs"]
 mod evaluation;
+#[path = "parity/segmentation.rs"]
+mod segmentation;
 #[path = "parity/speaker.rs"]
 mod speaker;
 #[path = "support/mod.rs"]
@@ -26,6 +28,7 @@ fn main() {
     trials.extend(evaluation::trials());
     trials.extend(weights::trials());
     trials.extend(vad::trials());
+    trials.extend(segmentation::trials());
     trials.extend(speaker::trials());
     trials.extend(wav2vec2::trials());
     trials.extend(whisper::trials());
