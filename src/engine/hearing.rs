@@ -13,6 +13,7 @@ use crate::{
         diarize::{Diarization, DiarizeOptions, Plan},
         embed::{BATCH, Embedder, FeatureExtractor},
         identify::Voice,
+        segment::{self, SegmentPlan, SegmentStage, Segmentation},
         vad::{self, Detection, VadOptions},
     },
     weights::Store,
@@ -25,6 +26,7 @@ pub(super) struct Hearing {
     compute: Compute,
     metrics: Metrics,
     voice: Shelf<Silero>,
+    segmenter: Shelf<Batcher<SegmentStage>>,
     speakers: Shelf<Speakers>,
 }
 
@@ -35,12 +37,21 @@ struct Speakers {
 
 /// Windows of one request that are at work or wait at a time: what a long recording would hold otherwise is large.
 const WINDOWS_AHEAD: usize = 2 * BATCH;
+/// Stretches of windows of one request that are at work at a time.
+const STRETCHES_AT_WORK: usize = 64;
 /// Less speech than this, in seconds, does not tell how a voice sounds.
 const LEAST_SPEECH: f64 = 0.5;
 
 impl Hearing {
     pub(super) fn new(store: Store, compute: Compute, metrics: Metrics) -> Self {
-        Self { store, compute, metrics, voice: Shelf::default(), speakers: Shelf::default() }
+        Self {
+            store,
+            compute,
+            metrics,
+            voice: Shelf::default(),
+            segmenter: Shelf::default(),
+            speakers: Shelf::default(),
+        }
     }
 
     /// The voice detector.
@@ -60,8 +71,9 @@ impl Hearing {
         self.speakers.get("campplus", &everything(), watch, fetch, load)
     }
 
-    /// Brings the speaker embedder into memory.
+    /// Brings the segmentation network and the speaker embedder into memory.
     pub(super) fn warm_speakers(&self, watch: &Watch) -> Result<()> {
+        self.segmenter(watch)?;
         self.speakers(watch).map(|_| ())
     }
 
@@ -99,8 +111,28 @@ impl Hearing {
         Ok(Voice { alone: heard.len() == 1, embedding: spoken.voices.swap_remove(most) })
     }
 
-    fn segment(&self, _audio: &Audio, _watch: &Watch) -> Result<crate::stages::segment::Segmentation> {
-        Ok(Default::default())
+    fn segmenter(&self, watch: &Watch) -> Result<Arc<Batcher<SegmentStage>>> {
+        let fetch = || Ok((self.store.fetch("segmentation-3.0", watch)?, 0));
+        let load = |folder: PathBuf| {
+            let network = load::segmenter(&folder, &self.compute)?;
+            Batcher::start(SegmentStage::new(network, &self.compute.device), &self.metrics)
+        };
+        self.segmenter.get("segmentation-3.0", &everything(), watch, fetch, load)
+    }
+
+    /// Who is active when, in windows of ten seconds.
+    fn segment(&self, audio: &Audio, watch: &Watch) -> Result<Segmentation> {
+        let plan = SegmentPlan::new(audio, segment::STEP)?;
+        let batcher = self.segmenter(watch)?;
+        let mut session = batcher.session(STRETCHES_AT_WORK);
+        (0..plan.stretches()).for_each(|index| session.submit(index, plan.stretch(index)));
+        let mut heard = vec![None; plan.stretches()];
+        for done in 0..plan.stretches() {
+            watch.step(StageName::Diarize, plan.start(done), audio.duration())?;
+            let (index, stretch) = session.next(watch)?;
+            heard[index] = Some(stretch);
+        }
+        Ok(plan.conclude(heard.into_iter().flatten().collect()))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     models::{
         aligner::Aligner,
         labels::Labels,
+        segmentation::{Config as SegmenterConfig, Segmenter},
         silero::Silero,
         speaker::SpeakerEmbedder,
         wav2vec2::{
@@ -60,6 +61,15 @@ pub fn voice(folder: &Path) -> Result<Silero> {
 pub fn embedder(folder: &Path, compute: &Compute) -> Result<SpeakerEmbedder> {
     let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
     SpeakerEmbedder::load(vb).map_err(|reason| unfit(folder, reason))
+}
+
+/// Loads the segmentation network, in f32.
+///
+/// # Errors
+/// [`Error::Weights`] when the file cannot be read or does not fit.
+pub fn segmenter(folder: &Path, compute: &Compute) -> Result<Segmenter> {
+    let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
+    Segmenter::load(&vb, &SegmenterConfig::default()).map_err(|reason| unfit(folder, reason))
 }
 
 /// Loads the encoder of a Whisper checkpoint, and the features it reads.
