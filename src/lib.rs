@@ -31,7 +31,8 @@
 //! - A batch gives each of its rows what the row would get alone, whichever requests its rows belong to.
 //! - What goes wrong in one request, a panic included, stays in that request.
 //! - Text is dropped only with a warning in the transcript.
-//! - Every word of a transcript has a start before its end, inside the file, in order; with turns, also a speaker.
+//! - Every word of a transcript has a start before its end, inside the file, in order within its segment; with turns, also
+//!   a speaker, which is its segment's.
 //! - Imports point down: http, engine, stages, models, ops. `tests/architecture.rs` holds this.
 //!
 //! # Use

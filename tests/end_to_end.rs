@@ -12,6 +12,8 @@ mod options;
 mod refusals;
 #[path = "end_to_end/sample.rs"]
 mod sample;
+#[path = "end_to_end/speakers.rs"]
+mod speakers;
 mod support;
 
 fn main() {
@@ -22,6 +24,7 @@ fn main() {
     let mut trials = refusals::trials(&needs);
     trials.extend(sample::trials(&needs));
     trials.extend(options::trials(&needs));
+    trials.extend(speakers::trials(&needs));
     trials.extend(endings::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

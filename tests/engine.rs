@@ -231,7 +231,7 @@ fn pieces(need: &Need) {
 
 fn voices(need: &Need) {
     let likeness = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    let voice = |start, end| need.engine.voice(&need.part(start, end).audio, &Watch::silent()).unwrap();
+    let voice = |start, end| need.engine.voice(&need.part(start, end).audio, &Watch::silent()).unwrap().embedding;
     let (diane, again, sheila) = (voice(11.0, 14.0), voice(18.0, 21.5), voice(14.3, 17.6));
     let (same, other) = (likeness(&diane, &again), likeness(&diane, &sheila));
     println!("the same voice {same:.2}, another {other:.2}");

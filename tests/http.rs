@@ -24,6 +24,8 @@ mod program;
 mod remote;
 #[path = "http/service.rs"]
 mod service;
+#[path = "http/speakers.rs"]
+mod speakers;
 mod support;
 #[path = "http/transcribe.rs"]
 mod transcribe;
@@ -37,6 +39,7 @@ fn main() {
     trials.extend(operations::trials(&needs));
     trials.extend(limits::trials(&needs));
     trials.extend(transcribe::trials(&needs));
+    trials.extend(speakers::trials(&needs));
     trials.extend(openai::trials(&needs));
     trials.extend(openai_client::trials(&needs));
     trials.extend(asr::trials(&needs));

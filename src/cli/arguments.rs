@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use palabra::{
     Error, Result,
-    engine::{Align, Options},
+    engine::{Align, Channels, Options},
     formats::Format,
     language::Language,
     models::whisper::tokenizer::Task,
@@ -196,6 +196,7 @@ impl TranscribeArguments {
                 max_speakers: self.max_speakers,
                 num_speakers: self.num_speakers,
             }),
+            channels: self.speakers.channels(),
             speaker_changes: self.speakers.changes(),
             ..Options::default()
         };
@@ -215,7 +216,7 @@ impl TranscribeArguments {
     /// # Errors
     /// [`Error::Request`] for an unknown format, and for RTTM without speakers.
     pub fn formats(&self) -> Result<Vec<Format>> {
-        let every = || Format::ALL.into_iter().filter(|format| *format != Format::Rttm || self.diarize);
+        let every = || Format::ALL.into_iter().filter(|format| *format != Format::Rttm || self.tells_speakers());
         if self.format.is_empty() && self.output_dir.is_some() {
             return Ok(every().collect());
         }
@@ -227,7 +228,7 @@ impl TranscribeArguments {
                 formats.push(format_of(name)?);
             }
         }
-        if formats.contains(&Format::Rttm) && !self.diarize {
+        if formats.contains(&Format::Rttm) && !self.tells_speakers() {
             return Err(Error::Request("--format rttm tells who speaks when; add --diarize".into()));
         }
         if self.chars && !formats.contains(&Format::Json) {
@@ -239,6 +240,11 @@ impl TranscribeArguments {
         formats.sort();
         formats.dedup();
         Ok(formats)
+    }
+
+    /// Whether the transcript says who speaks.
+    fn tells_speakers(&self) -> bool {
+        self.diarize || self.speakers.channels() == Channels::Speakers
     }
 
     fn check_alignment(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use palabra::{
     Error, Result,
     audio::decode::{Limits, check_file, decode_file},
-    engine::Engine,
+    engine::{Channels, Engine},
     progress::Watch,
     stages::identify::{KnownVoices, checked_name},
     transcript::SpeakerChanges,
@@ -15,6 +15,10 @@ use palabra::{
 /// Speakers, their names and voices.
 #[derive(Debug, Args)]
 pub struct SpeakerArguments {
+    /// Channels of a recording: mix them, or take each for a speaker of its own, the first for SPEAKER_00 (instead of
+    /// --diarize; at most 8; a recording of one channel has one speaker) [default: mix]
+    #[arg(long, value_name = "MODE", hide_possible_values = true, help_heading = "Speakers")]
+    channels: Option<ChannelsArgument>,
     /// What a change of speaker does (with --diarize): none leaves each sentence to who says most of it, smoothed splits it
     /// at real changes, word at every change that is heard; the words of a segment always have its speaker [default:
     /// smoothed]
@@ -27,6 +31,12 @@ pub struct SpeakerArguments {
     /// JSON also holds the voice of each speaker, as numbers to compare voices by (with --diarize)
     #[arg(long, help_heading = "Speakers")]
     pub speaker_embeddings: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum ChannelsArgument {
+    Mix,
+    Speakers,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,11 +56,17 @@ pub struct Reference {
 }
 
 impl SpeakerArguments {
-    /// Refuses what needs speakers where they are not told apart.
+    /// Refuses what needs speakers where they are not told apart by voice, and both ways at once.
     ///
     /// # Errors
     /// [`Error::Request`] naming the flag.
     pub fn check(&self, diarize: bool) -> Result<()> {
+        if diarize && self.channels == Some(ChannelsArgument::Speakers) {
+            return Err(Error::Request(
+                "--channels speakers takes each channel for a speaker; leave out --diarize, or use --channels mix"
+                    .into(),
+            ));
+        }
         let named = [
             ("--speaker-changes", self.speaker_changes.is_some()),
             ("--speaker", !self.known.is_empty()),
@@ -59,6 +75,14 @@ impl SpeakerArguments {
         match named.iter().find(|(_, given)| *given && !diarize) {
             Some((flag, _)) => Err(Error::Request(format!("{flag} is about telling speakers apart; add --diarize"))),
             None => Ok(()),
+        }
+    }
+
+    /// Who speaks in a recording of several channels.
+    pub fn channels(&self) -> Channels {
+        match self.channels {
+            None | Some(ChannelsArgument::Mix) => Channels::Mix,
+            Some(ChannelsArgument::Speakers) => Channels::Speakers,
         }
     }
 

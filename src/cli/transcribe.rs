@@ -11,9 +11,9 @@ use std::{
 use anyhow::Context;
 use palabra::{
     Error,
-    audio::decode::{Limits, check_file, decode_file},
+    audio::decode::{Limits, check_file, decode_file, decode_file_channels},
     device::{Compute, DeviceChoice},
-    engine::{Engine, EngineOptions, Keep, Options, Pipeline},
+    engine::{Channels, Engine, EngineOptions, Keep, Options, Pipeline},
     formats,
     progress::Watch,
     stages::roster::Roster,
@@ -148,7 +148,11 @@ impl Session<'_> {
         let show = |progress| bars.show(progress);
         let watch = Watch::new(&show, self.cancelled);
         let started = Instant::now();
-        let decoded = decode_file(file, &Limits::default(), &watch)?;
+        let decode = match self.options.channels {
+            Channels::Mix => decode_file,
+            Channels::Speakers => decode_file_channels,
+        };
+        let decoded = decode(file, &Limits::default(), &watch)?;
         let decode_seconds = started.elapsed().as_secs_f64();
         let mut transcript = self
             .pipeline

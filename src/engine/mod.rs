@@ -11,6 +11,7 @@
 mod admission;
 mod aligners;
 mod batcher;
+mod channels;
 mod forced;
 mod given;
 mod hearing;
@@ -25,6 +26,7 @@ mod shelf;
 mod timekeeper;
 
 pub use admission::{Admission, Capacity, Permit};
+pub use channels::Channels;
 pub use given::GivenText;
 pub use load::{embedder, transcriber, voice, wav2vec2};
 pub use metrics::Metrics;

@@ -12,6 +12,7 @@ use std::{
 use super::{
     aligners::{Aligners, Timing, Wish},
     batcher::Batcher,
+    channels::Channels,
     given::{self, GivenText},
     hearing::Hearing,
     metrics::Metrics,
@@ -62,6 +63,8 @@ pub struct Options {
     pub align: Align,
     /// Whether characters get times too, where an aligner hears them.
     pub characters: bool,
+    /// Who speaks in a recording of several channels.
+    pub channels: Channels,
     /// Speakers, when wanted.
     pub diarize: Option<DiarizeOptions>,
     /// What a change of speaker does to words and segments.
@@ -99,7 +102,7 @@ impl Options {
 pub struct Pipeline {
     transcriber: Arc<Transcriber>,
     writer: Batcher<Writer>,
-    hearing: Arc<Hearing>,
+    pub(super) hearing: Arc<Hearing>,
     aligners: Arc<Aligners>,
     metrics: Metrics,
     /// What loading took, for the timings of the request that waited for it.
@@ -174,7 +177,8 @@ impl Pipeline {
         outcome
     }
 
-    fn run(
+    /// As [`Pipeline::transcribe_live`], uncounted.
+    pub(super) fn run(
         &self,
         decoded: Decoded,
         decode_seconds: f64,
@@ -183,6 +187,9 @@ impl Pipeline {
         listener: &mut dyn FnMut(Vec<Segment>),
     ) -> Result<Transcript> {
         options.validate()?;
+        if options.channels == Channels::Speakers {
+            return self.transcribe_channels(decoded, decode_seconds, options, watch, listener);
+        }
         let script = Script::new(&self.transcriber, &options.wanted())?;
         let mut clock = Clock::new(self.load_time(), decode_seconds);
         let audio = decoded.audio;

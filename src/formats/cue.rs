@@ -44,6 +44,8 @@ pub(super) fn cues(transcript: &Transcript, label_width: impl Fn(Speaker) -> usi
             }
         }
     }
+    // Speakers who each have a channel may speak at once.
+    cues.sort_by(|a, b| a.span.start.total_cmp(&b.span.start));
     settle(&mut cues, transcript.duration);
     cues
 }
@@ -111,12 +113,14 @@ fn join(pieces: &[Piece]) -> String {
     line
 }
 
-/// Ends cues before the next one begins, lets short ones stay where there is room, and leaves none without length.
+/// Ends cues before the speaker's next one begins, lets short ones stay where there is room, and leaves none without
+/// length. Players show cues of two speakers one above the other.
 fn settle(cues: &mut [Cue], duration: f64) {
     for index in 0..cues.len() {
         let Span { start, end } = cues[index].span;
         let room = cues.get(index + 1).map_or(duration.max(end), |next| next.span.start);
-        let end = if end > room && room > start { room } else { end.max((start + SHORTEST).min(room)) };
+        let at_once = cues.get(index + 1).is_some_and(|next| next.speaker != cues[index].speaker);
+        let end = if end > room && room > start && !at_once { room } else { end.max((start + SHORTEST).min(room)) };
         cues[index].span.end = end.max(start + 0.001);
     }
 }
@@ -183,6 +187,14 @@ mod tests {
     fn short_cues_stay_where_there_is_room_and_overlaps_end() {
         let cues = shown(&transcript(vec![plain("a", 0.0, 0.1), plain("b", 0.5, 3.0), plain("c", 2.0, 2.0)]));
         assert_eq!(cues, [(0.0, 0.5, "a".into()), (0.5, 2.0, "b".into()), (2.0, 2.7, "c".into())]);
+    }
+
+    #[test]
+    fn cues_of_two_who_speak_at_once_are_in_order_and_whole() {
+        let first = segment(vec![word("One.", 0.0, 2.0), word("Two.", 4.0, 6.0)], Some(0));
+        let second = segment(vec![word("Three.", 1.0, 3.0)], Some(1));
+        let cues = shown(&transcript(vec![first, second]));
+        assert_eq!(cues, [(0.0, 2.0, "One.".into()), (1.0, 3.0, "Three.".into()), (4.0, 6.0, "Two.".into())]);
     }
 
     #[test]

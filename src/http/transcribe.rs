@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     Error, Result,
-    engine::{Align, Options, Pipeline},
+    audio::decode::decode_file_channels,
+    engine::{Align, Channels, Options, Pipeline},
     formats::Document,
     language::Language,
     settings::{LARGEST_BATCH, Secret},
@@ -84,6 +85,10 @@ struct TranscribeForm {
     /// At most this many speakers, with `diarize_audio`.
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     max_speakers: Option<u32>,
+    /// Who speaks in a recording of several channels: `mix` leaves that open, `speakers` is one speaker in each, the first
+    /// of them `SPEAKER_00`, in the place of `diarize_audio`.
+    #[schema(nullable = false, default = "mix", pattern = "^(mix|speakers)$")]
+    channels: Option<String>,
     /// What a change of speaker does, with `diarize_audio`: `none` leaves each sentence to who says most of it, `smoothed`
     /// splits segments at real changes, `word` at every one. Words have the speaker of their segment in each of them.
     #[schema(nullable = false, default = "smoothed", pattern = "^(none|smoothed|word)$")]
@@ -144,6 +149,11 @@ impl Ask {
         if let Err(reason) = speakers.bounds() {
             fields.refuse("min_speakers", format!("Value error, {reason}"), "value_error");
         }
+        let channels = fields.choice("channels", &Channels::NAMES).unwrap_or_default();
+        if diarize && channels == Channels::Speakers {
+            let reason = "Value error, channels=speakers takes each channel for a speaker: leave out diarize_audio";
+            fields.refuse("channels", reason, "value_error");
+        }
         let changes = fields.choice("speaker_changes", &SpeakerChanges::NAMES);
         let embeddings = fields.boolean("speaker_embeddings").unwrap_or(false);
         let known = known_speakers(&mut fields);
@@ -163,6 +173,7 @@ impl Ask {
         options.align = if word_times { Align::Auto } else { Align::Off };
         options.characters = characters;
         options.diarize = diarize.then_some(speakers);
+        options.channels = channels;
         options.speaker_changes = changes.unwrap_or_default();
         let model = app.model(model_name.as_deref()).map_err(|failure| failure.about("model_name"))?;
         let language_requested = form.text("language").map(str::to_owned);
@@ -211,7 +222,7 @@ struct TranscribeAnswer {
     /// All text in one line.
     full_text: String,
     options_used: OptionsUsed,
-    /// Who speaks when, apart from words; with `diarize_audio`.
+    /// Who speaks when, apart from words; with `diarize_audio` or `channels=speakers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Turn>>, nullable = false)]
     speaker_activity_segments: Option<Value>,
@@ -280,7 +291,10 @@ async fn transcribe(app: Data<App>, request: HttpRequest, body: Payload) -> std:
     let upload = form.file(FILE)?;
     drop(form);
     work.received();
-    let recording = work.decode(upload).await?;
+    let recording = match ask.options.channels {
+        Channels::Mix => work.decode(upload).await?,
+        Channels::Speakers => work.decode_as(upload, decode_file_channels).await?,
+    };
     let told = work.run(move |job| {
         let mut ask = ask;
         match known::hear(&ask.known, job.engine(), &job.watch()) {
@@ -345,6 +359,7 @@ fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let mut part = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
     let aligned = ask.word_times && alignment_problem.is_none();
+    let apart = ask.options.channels == Channels::Speakers;
     let diarized = ask.diarize && diarization_problem.is_none();
     let mut warnings = Map::new();
     let mut warn = |name: &str, sentence: &Option<String>| {
@@ -363,7 +378,7 @@ fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
         segments: part("segments"),
         word_segments: part("word_segments"),
         full_text,
-        speaker_activity_segments: diarized.then(|| part("turns")),
+        speaker_activity_segments: (diarized || apart).then(|| part("turns")),
         speaker_embeddings: (diarized && ask.embeddings).then(|| part("speaker_embeddings")),
         warnings,
         options_used: OptionsUsed {

@@ -115,7 +115,7 @@ impl Work {
             let limits = Limits { max_seconds: Some(job.0.app.settings().max_audio_seconds), max_bytes: None };
             let decoded = read(upload.path(), &limits, &job.watch()).map_err(|e| unnamed(e, upload.path()))?;
             drop((upload, turn));
-            job.bring(decoded.audio.duration())?;
+            job.bring(decoded.seconds())?;
             Ok(Recording { decoded, seconds: started.elapsed().as_secs_f64() })
         })
         .await

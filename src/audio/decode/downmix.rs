@@ -14,8 +14,10 @@ const CANCELLED: f64 = 0.02;
 pub(super) enum Mix {
     /// The mean of all channels but the subwoofer's.
     Mean,
-    /// One channel alone, by its index.
+    /// One channel alone, by its index, since the channels cancel each other.
     Only(usize),
+    /// One channel for itself, by its index, since each of them is wanted.
+    Apart(usize),
 }
 
 /// Mixes blocks and keeps account of what went through.
@@ -97,7 +99,7 @@ fn mute_damage(plane: &mut [f32]) -> u64 {
 
 fn used_planes(mix: Mix, channels: &Channels, count: usize) -> Vec<usize> {
     match mix {
-        Mix::Only(index) => (0..count).filter(|&plane| plane == index.min(count - 1)).collect(),
+        Mix::Only(index) | Mix::Apart(index) => (0..count).filter(|&plane| plane == index.min(count - 1)).collect(),
         Mix::Mean => {
             let subwoofer = match channels {
                 Channels::Positioned(positions) if positions.contains(Position::LFE1) && count > 1 => {

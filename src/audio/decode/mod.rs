@@ -10,6 +10,7 @@
 
 mod aac;
 mod au;
+mod channels;
 mod downmix;
 mod movie;
 mod opus;
@@ -32,7 +33,10 @@ use symphonia::core::{
     },
 };
 
-pub use self::raw::decode_raw;
+pub use self::{
+    channels::{MOST_CHANNELS, decode_file_channels},
+    raw::decode_raw,
+};
 use self::{
     downmix::Mix,
     movie::Movie,
@@ -70,8 +74,10 @@ pub struct Limits {
 /// A decoded recording.
 #[derive(Debug, Clone)]
 pub struct Decoded {
-    /// The samples: mono, 16 kHz.
+    /// The samples: mono, 16 kHz. The mix of all channels, or the first one where each was decoded for itself.
     pub audio: Audio,
+    /// The other channels, where each was decoded for itself.
+    pub others: Vec<Audio>,
     /// What was lost or assumed, a sentence each.
     pub warnings: Vec<String>,
     /// The codec's usual name, such as "AAC-LC".
@@ -130,8 +136,7 @@ fn decode(source: &Source, extension: Option<&str>, limits: &Limits, watch: &Wat
     let (choice, outcome) = first_audible(source, &movie, &choices, limits, watch)?;
     let mut warnings = Vec::new();
     if choice.ordinal > 1 {
-        warnings
-            .push(format!("audio track {} was used: those before it are silent or cannot be decoded", choice.ordinal));
+        warnings.push(track::later_was_used(choice));
     }
     finish(choice, outcome, warnings)
 }
@@ -211,6 +216,7 @@ fn finish(choice: &Choice, mut outcome: Outcome, mut warnings: Vec<String>) -> R
     }
     Ok(Decoded {
         audio: Audio::new(outcome.samples),
+        others: Vec::new(),
         warnings,
         codec: choice.codec.to_owned(),
         source_rate: outcome.source_rate,

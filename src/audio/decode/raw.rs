@@ -47,6 +47,7 @@ pub fn decode_raw(path: &Path, limits: &Limits, watch: &Watch<'_>) -> Result<Dec
         _ => {}
     }
     Ok(Decoded {
+        others: Vec::new(),
         audio: Audio::new(read(BufReader::new(file), samples, watch)?),
         warnings: Vec::new(),
         codec: "PCM".into(),

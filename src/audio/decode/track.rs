@@ -226,3 +226,7 @@ fn name_of(id: AudioCodecId) -> &'static str {
         None => "an unknown codec",
     }
 }
+/// What to tell where an earlier track was passed over.
+pub(super) fn later_was_used(choice: &Choice) -> String {
+    format!("audio track {} was used: those before it are silent or cannot be decoded", choice.ordinal)
+}

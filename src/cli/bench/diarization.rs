@@ -262,6 +262,7 @@ impl<'a> Bench<'a> {
 /// A second in which nothing is said.
 fn silence() -> Decoded {
     Decoded {
+        others: Vec::new(),
         audio: Audio::new(vec![0.0; SAMPLE_RATE]),
         warnings: Vec::new(),
         codec: String::new(),
