@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
 
+#[path = "end_to_end/bench.rs"]
+mod bench;
 #[path = "end_to_end/command.rs"]
 mod command;
 #[path = "end_to_end/endings.rs"]
@@ -26,5 +28,6 @@ fn main() {
     trials.extend(options::trials(&needs));
     trials.extend(speakers::trials(&needs));
     trials.extend(endings::trials(&needs));
+    trials.extend(bench::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

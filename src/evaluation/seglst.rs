@@ -80,11 +80,13 @@ fn statement(index: usize, row: Row) -> Result<Statement> {
     Ok(Statement { span: Span::new(start, end), speaker: row.speaker.text(), text: row.words })
 }
 
-/// The statements of the recording `name` as SegLST, one to a line.
+/// The statements of the recording `name` as SegLST, one to a line, times to the millisecond.
 pub fn render(name: &str, statements: &[Statement]) -> String {
     let row = |statement: &Statement| {
         let Statement { span, speaker, text } = statement;
-        let row = Written { session_id: name, speaker, start_time: span.start, end_time: span.end, words: text };
+        let milliseconds = |seconds: f64| (seconds * 1e3).round() / 1e3;
+        let (start_time, end_time) = (milliseconds(span.start), milliseconds(span.end));
+        let row = Written { session_id: name, speaker, start_time, end_time, words: text };
         serde_json::to_string(&row).unwrap_or_default()
     };
     let rows: Vec<String> = statements.iter().map(row).collect();

@@ -49,23 +49,29 @@ pub struct DiarizationArguments {
 }
 
 const NOTES: &str = "\
-DIR holds pairs of the same name: NAME.wav (.flac, .mp3, ...) and NAME.rttm, who speaks when, a line per turn:
+DIR holds pairs of the same name: NAME.wav (.flac, .mp3, ...) and NAME.rttm, who speaks when:
   SPEAKER NAME 1 START LENGTH <NA> <NA> WHO <NA> <NA>
 For --words also NAME.seglst.json, who says what, a JSON list of
   {\"speaker\": WHO, \"start_time\": SECONDS, \"end_time\": SECONDS, \"words\": TEXT}
-In the place of pairs DIR may hold manifest.jsonl, a JSON object a line: path (of the recording), rttm (or rttm_words,
-which is preferred) and if you like id, set, and segments, a list as above; paths start at DIR.
+In the place of pairs DIR may hold manifest.jsonl, a JSON object a line, whose paths start at DIR:
+path (of the recording), rttm (or rttm_words, which is preferred) and if you like id, set, and
+segments, a list as above.
 
 Columns, pooled over the recordings of a set:
   DER%     diarization error rate: miss + false + conf, in percent of the speech of the reference
-  miss     speech that was not heard          false   speech heard where there is none
-  conf     speech that was given to another   JER%    Jaccard error rate, which weighs all speakers alike
-  count    recordings with the right number of speakers, and by how many the others are wrong on average
+  miss     speech that was not heard
+  false    speech heard where there is none
+  conf     speech that was given to somebody else
+  JER%     Jaccard error rate, which weighs all speakers alike
+  count    recordings in which as many speakers were found as there are
+  off by   how far the number of speakers is off, on average
   right%   words with the right speaker, of those that were heard (100 - WDER)
   cpWER%   word error rate of each speaker's words, speakers paired as well as can be
-  CPU, s   seconds of processors, and on the clock, per minute of audio; with --words they include transcription
-The figures are those of pyannote.metrics (whose collar is twice --collar), MeetEval and DiarizationLM. Words are compared
-in lower case, letters and digits only. A recording that cannot be measured is named and left out; the exit code is then 3.
+  CPU/min  seconds of all processors per minute of audio; with --words transcription is in it
+  s/min    seconds that went by per minute of audio
+The figures are those of pyannote.metrics (whose collar is twice --collar), MeetEval and
+DiarizationLM; words are compared in lower case, letters and digits only.
+A recording that cannot be measured is named and left out; the exit code is then 3.
 
 Examples:
   palabra bench diarization meetings

@@ -49,7 +49,7 @@ pub fn run(arguments: &DiarizationArguments, global: &Global, store: &StoreOptio
         scoring,
         known_count: arguments.known_count,
         model: arguments.words.then(|| arguments.model.clone().unwrap_or_else(|| "base".into())),
-        device: device.to_string(),
+        device: if compute.device.is_cuda() { "cuda" } else { "cpu" }.into(),
     };
     let mut failures = Failures { global, all: Vec::new() };
     let wanted = failures.references(&folder.recordings, arguments.words);
