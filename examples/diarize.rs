@@ -7,11 +7,14 @@ use candle_nn::VarBuilder;
 use clap::Parser;
 use palabra::{
     audio::decode::{Limits, decode_file},
-    models::{silero::Silero, speaker::SpeakerEmbedder},
+    models::{
+        segmentation::{Config, Segmenter},
+        speaker::SpeakerEmbedder,
+    },
     progress::Watch,
     stages::{
-        diarize::{DiarizeOptions, diarize, speech_options},
-        vad::{VadOptions, detect},
+        diarize::{DiarizeOptions, diarize},
+        segment::{STEP, segment},
     },
     weights::{Store, StoreOptions},
 };
@@ -23,9 +26,12 @@ struct Arguments {
     /// Exactly so many speakers.
     #[arg(long)]
     num_speakers: Option<usize>,
-    /// Speech begins at this probability, and may end at 0.6 of it.
+    /// At least so many speakers.
     #[arg(long)]
-    vad_onset: Option<f32>,
+    min_speakers: Option<usize>,
+    /// At most so many speakers.
+    #[arg(long)]
+    max_speakers: Option<usize>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,20 +42,19 @@ fn main() -> anyhow::Result<()> {
         let bytes = std::fs::read(store.fetch(name, &watch)?.join("model.safetensors"))?;
         Ok(VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)?)
     };
-    let detector = Silero::load(&weights("silero-vad")?)?;
+    let segmenter = Segmenter::load(&weights("segmentation-3.0")?, &Config::default())?;
     let embedder = SpeakerEmbedder::load(weights("campplus")?)?;
     let audio = decode_file(&arguments.file, &Limits::default(), &watch)?.audio;
 
-    let mut vad = speech_options();
-    if let Some(onset) = arguments.vad_onset {
-        vad = VadOptions { onset, offset: 0.6 * onset, ..vad };
-    }
-    let speech = detect(&detector, &audio, &vad, &watch)?.spans;
-    let options = DiarizeOptions { num_speakers: arguments.num_speakers, ..DiarizeOptions::default() };
+    let Arguments { num_speakers, min_speakers, max_speakers, .. } = arguments;
+    let options = DiarizeOptions { num_speakers, min_speakers, max_speakers };
+    let segmentation = segment(&segmenter, &Device::Cpu, &audio, STEP, &watch)?;
+    let found = diarize(&embedder, &Device::Cpu, &audio, segmentation, &options, &watch)?;
+    found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let name = arguments.file.file_stem().unwrap_or_default().to_string_lossy().replace(char::is_whitespace, "_");
-    for turn in diarize(&embedder, &Device::Cpu, &audio, &speech, &options, &watch)?.turns {
+    for turn in found.turns {
         let (start, length) = (turn.span.start, turn.span.duration());
-        println!("SPEAKER {name} 1 {start:.3} {length:.3} <NA> <NA> {} <NA> <NA>", turn.speaker);
+        println!("SPEAKER {name} 1 {start:.3} {length:.3} <NA> <NA> {} {:.2} <NA>", turn.speaker, turn.confidence);
     }
     Ok(())
 }

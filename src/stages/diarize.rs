@@ -124,8 +124,8 @@ impl Plan {
     ) -> Result<Self> {
         let (min_clusters, max_clusters) = options.bounds()?;
         let duration = audio.duration();
-        let likely = over_windows(&segmentation, |window| segmentation.speech(window));
-        let overlap = over_windows(&segmentation, |window| segmentation.overlap(window));
+        let likely = segmentation.over_windows(&segmentation.speech);
+        let overlap = segmentation.over_windows(&segmentation.overlap);
         let speech = speech_frames(&likely);
         let windows = place_windows(&stretches(&segmentation, &speech, duration), duration);
         let frames = windows.first().map_or(0, |window| extractor.frames(samples_of(window.duration())));
@@ -264,21 +264,6 @@ pub fn diarize(
     }
     watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
     plan.conclude(embeddings)
-}
-
-/// What windows say of each frame of the recording, on the average.
-fn over_windows<'a>(segmentation: &Segmentation, of: impl Fn(usize) -> &'a [f32]) -> Vec<f32> {
-    let mut sums = vec![0f32; segmentation.total_frames()];
-    let mut covering = vec![0f32; sums.len()];
-    for window in 0..segmentation.windows() {
-        let first = segmentation.first_frame(window);
-        for ((sum, covering), value) in sums[first..].iter_mut().zip(&mut covering[first..]).zip(of(window)) {
-            *sum += value;
-            *covering += 1.0;
-        }
-    }
-    sums.iter_mut().zip(covering).for_each(|(sum, covering)| *sum /= covering.max(1.0));
-    sums
 }
 
 /// The frames in which somebody speaks.
