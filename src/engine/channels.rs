@@ -1,6 +1,8 @@
 //! Recordings that give each speaker a channel, such as calls: every channel is transcribed for itself, its speech is its
 //! speaker's turns, and what was said comes together in order of time.
 
+use std::time::Instant;
+
 use super::pipeline::{Options, Pipeline};
 use crate::{
     audio::{Audio, decode::Decoded},
@@ -69,13 +71,25 @@ impl Pipeline {
                 "with a speaker in each channel there is nobody to tell apart by voice; ask for one of the two".into(),
             ));
         }
-        let mut warnings = decoded.warnings.clone();
-        let mut channels = self.with_speech(&decoded, options, watch, &mut warnings)?;
+        let Decoded { audio, others, mut warnings, codec, source_rate, channels } = decoded;
+        let alone = |audio| Decoded {
+            audio,
+            others: Vec::new(),
+            warnings: Vec::new(),
+            codec: codec.clone(),
+            source_rate,
+            channels,
+        };
+        let length = audio.samples().len();
+        let started = Instant::now();
+        let all = std::iter::once(audio).chain(others).collect();
+        let mut channels = self.with_speech(all, options, watch, &mut warnings)?;
+        let listened = started.elapsed().as_secs_f64();
         // The channel that says most tells the language of those that say little.
         channels.sort_by(|a, b| b.spoken().total_cmp(&a.spoken()));
         let mut whole: Option<Transcript> = None;
         for channel in channels {
-            let part = self.transcribe_channel(&channel, &decoded, options, whole.as_ref(), watch)?;
+            let part = self.transcribe_channel(&channel, &alone, options, whole.as_ref(), watch)?;
             let told = part.warnings.iter().map(|warning| format!("channel {}: {warning}", channel.number + 1));
             warnings.extend(told.collect::<Vec<_>>());
             match &mut whole {
@@ -91,13 +105,14 @@ impl Pipeline {
             Some(whole) => whole,
             None => {
                 let nobody = Options { channels: Channels::Mix, ..options.clone() };
-                let first = Decoded { others: Vec::new(), warnings: Vec::new(), ..decoded };
-                let transcript = self.run(first, 0.0, &nobody, watch, &mut |_| {})?;
+                let silence = alone(Audio::new(vec![0.0; length]));
+                let transcript = self.run(silence, 0.0, &nobody, watch, &mut |_| {})?;
                 warnings.extend_from_slice(&transcript.warnings);
                 transcript
             }
         };
-        whole.timings = added(&whole.timings, &Timings(vec![("decode", decode_seconds), ("total", decode_seconds)]));
+        let before = [("decode", decode_seconds), ("vad", listened), ("total", decode_seconds + listened)];
+        whole.timings = added(&whole.timings, &Timings(before.to_vec()));
         whole.segments.sort_by(|a, b| a.span.start.total_cmp(&b.span.start));
         whole.turns.sort_by(|a, b| a.span.start.total_cmp(&b.span.start));
         whole.warnings = warnings;
@@ -108,12 +123,11 @@ impl Pipeline {
     /// The channels in which somebody speaks, without copies and leaks.
     fn with_speech(
         &self,
-        decoded: &Decoded,
+        all: Vec<Audio>,
         options: &Options,
         watch: &Watch,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Channel>> {
-        let all: Vec<Audio> = decoded.apart().cloned().collect();
         if all.len() == 1 {
             warnings.push(
                 "the recording has one channel, so that all of it is one speaker's; tell speakers apart by voice (diarize) instead".into(),
@@ -130,7 +144,8 @@ impl Pipeline {
         let (numbers, distinct): (Vec<usize>, Vec<Audio>) =
             all.into_iter().enumerate().filter(|(channel, _)| copied[*channel].is_none()).unzip();
         let mut channels = Vec::new();
-        for ((number, audio), leaked) in numbers.into_iter().zip(&distinct).zip(leaks(&distinct)) {
+        let leaked = leaks(&distinct);
+        for ((number, audio), leaked) in numbers.into_iter().zip(distinct).zip(leaked) {
             let seconds: f64 = leaked.iter().map(Span::duration).sum();
             if seconds >= NOTABLE_LEAK {
                 warnings.push(format!(
@@ -138,7 +153,8 @@ impl Pipeline {
                     number + 1
                 ));
             }
-            let audio = if leaked.is_empty() { audio.clone() } else { muted(audio, &leaked) };
+            // What holds a leak is dropped as soon as its clean copy is there.
+            let audio = if leaked.is_empty() { audio } else { muted(&audio, &leaked) };
             let speech = self.hearing.detect(&audio, &options.vad, watch)?.spans;
             if !speech.is_empty() {
                 channels.push(Channel { number, audio, speech });
@@ -151,7 +167,7 @@ impl Pipeline {
     fn transcribe_channel(
         &self,
         channel: &Channel,
-        decoded: &Decoded,
+        alone: &dyn Fn(Audio) -> Decoded,
         options: &Options,
         told: Option<&Transcript>,
         watch: &Watch,
@@ -162,14 +178,7 @@ impl Pipeline {
         {
             options.transcribe.language = LanguageChoice::Fixed(told.language);
         }
-        let alone = Decoded {
-            audio: channel.audio.clone(),
-            others: Vec::new(),
-            warnings: Vec::new(),
-            codec: decoded.codec.clone(),
-            ..*decoded
-        };
-        let mut transcript = self.run(alone, 0.0, &options, watch, &mut |_| {})?;
+        let mut transcript = self.run(alone(channel.audio.clone()), 0.0, &options, watch, &mut |_| {})?;
         let speaker = Speaker(u16::try_from(channel.number).unwrap_or(u16::MAX));
         for segment in &mut transcript.segments {
             segment.speaker = Some(speaker);
