@@ -4,6 +4,8 @@
 
 #[path = "parity/aligner.rs"]
 mod aligner;
+#[path = "parity/embedders.rs"]
+mod embedders;
 #[path = "parity/evaluation.rs"]
 mod evaluation;
 #[path = "parity/segmentation.rs"]
@@ -30,6 +32,7 @@ fn main() {
     trials.extend(vad::trials());
     trials.extend(segmentation::trials());
     trials.extend(speaker::trials());
+    trials.extend(embedders::trials());
     trials.extend(wav2vec2::trials());
     trials.extend(whisper::trials());
     libtest_mimic::run(&arguments, trials).exit()

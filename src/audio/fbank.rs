@@ -1,8 +1,9 @@
 //! Kaldi's log mel filterbanks, which speaker embedders read.
 //!
 //! The definition is Kaldi's `compute-fbank-feats`, as `torchaudio.compliance.kaldi.fbank` has it with `num_mel_bins=80` and
-//! `dither=0`: frames that fit whole, their mean removed, pre-emphasis inside the frame, Povey window, power spectrum,
-//! triangles on the mel axis, natural logarithm with a floor at the f32 epsilon. Samples are in -1..1.
+//! `dither=0`: frames that fit whole, their mean removed, pre-emphasis inside the frame, window, power spectrum,
+//! triangles on the mel axis, natural logarithm with a floor at the f32 epsilon. Samples are in -1..1; networks that were
+//! trained on another window or on 16-bit samples say so ([`FbankOptions`]).
 
 use std::{f64::consts::PI, ops::Range, sync::Arc};
 
@@ -22,6 +23,32 @@ const FFT_LENGTH: usize = 512;
 const PRE_EMPHASIS: f32 = 0.97;
 const LOWEST_HERTZ: f64 = 20.0;
 
+/// What differs between the filterbanks that networks were trained on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FbankOptions {
+    /// Triangles between 20 Hz and 8 kHz (`num_mel_bins`).
+    pub bins: usize,
+    /// What frames are multiplied with (`window_type`).
+    pub window: FrameWindow,
+    /// What samples are multiplied with: 1, or 32,768 for the range of 16-bit integers, which lifts speech from the floor.
+    pub scale: f32,
+}
+
+/// What frames are multiplied with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameWindow {
+    /// A Hann window to the power of 0.85.
+    Povey,
+    /// A Hamming window.
+    Hamming,
+}
+
+impl Default for FbankOptions {
+    fn default() -> Self {
+        Self { bins: 80, window: FrameWindow::Povey, scale: 1.0 }
+    }
+}
+
 /// One triangle: the spectrum bins that it covers and their weights.
 struct MelFilter {
     bins: Range<usize>,
@@ -30,17 +57,18 @@ struct MelFilter {
 
 /// Turns 16 kHz samples into log mel energies; made once, used from any thread.
 pub struct Fbank {
+    /// With the scale of samples.
     window: Vec<f32>,
     filters: Vec<MelFilter>,
     transform: Arc<dyn RealToComplex<f32>>,
 }
 
 impl Fbank {
-    /// A filterbank of `bins` triangles between 20 Hz and 8 kHz.
-    pub fn new(bins: usize) -> Self {
+    /// A filterbank with these options.
+    pub fn new(options: &FbankOptions) -> Self {
         Self {
-            window: povey_window(),
-            filters: mel_filters(bins),
+            window: options.window.values().into_iter().map(|weight| weight * options.scale).collect(),
+            filters: mel_filters(options.bins),
             transform: RealFftPlanner::new().plan_fft_forward(FFT_LENGTH),
         }
     }
@@ -71,7 +99,7 @@ impl Fbank {
         Ok(features)
     }
 
-    /// As [`Fbank::compute`], with the mean of each bin over the frames subtracted, as CAM++ was trained.
+    /// As [`Fbank::compute`], with the mean of each bin over the frames subtracted, as speaker embedders were trained.
     ///
     /// # Errors
     /// As [`Fbank::compute`].
@@ -107,7 +135,8 @@ impl Fbank {
     }
 }
 
-fn subtract_mean(features: &mut [f32], bins: usize) {
+/// Subtracts the mean of each bin over the frames.
+pub(super) fn subtract_mean(features: &mut [f32], bins: usize) {
     let frames = features.len() / bins;
     let mut mean = vec![0.0; bins];
     for frame in features.chunks_exact(bins) {
@@ -119,10 +148,16 @@ fn subtract_mean(features: &mut [f32], bins: usize) {
     }
 }
 
-/// A Hann window to the power of 0.85.
-fn povey_window() -> Vec<f32> {
-    let step = 2.0 * PI / (FRAME_LENGTH - 1) as f64;
-    (0..FRAME_LENGTH).map(|n| (0.5 - 0.5 * (step * n as f64).cos()).powf(0.85) as f32).collect()
+impl FrameWindow {
+    /// A weight for each sample of a frame; both windows are symmetric.
+    fn values(self) -> Vec<f32> {
+        let cosine = |n: usize| (2.0 * PI / (FRAME_LENGTH - 1) as f64 * n as f64).cos();
+        let weight = |n: usize| match self {
+            Self::Povey => (0.5 - 0.5 * cosine(n)).powf(0.85),
+            Self::Hamming => 0.54 - 0.46 * cosine(n),
+        };
+        (0..FRAME_LENGTH).map(|n| weight(n) as f32).collect()
+    }
 }
 
 fn mel(hertz: f64) -> f64 {
@@ -159,12 +194,12 @@ mod tests {
 
     #[test]
     fn too_few_samples_give_no_frames() {
-        assert!(Fbank::new(80).compute_normalised(&[0.1; 399]).unwrap().is_empty());
+        assert!(Fbank::new(&FbankOptions::default()).compute_normalised(&[0.1; 399]).unwrap().is_empty());
     }
 
     #[test]
     fn silence_lies_at_the_floor_and_a_tone_in_its_triangle() {
-        let fbank = Fbank::new(80);
+        let fbank = Fbank::new(&FbankOptions::default());
         let silent = fbank.compute(&[0.0; 400]).unwrap();
         assert!(silent.iter().all(|&value| value == f32::EPSILON.ln()));
         let hertz = 1000.0;
@@ -180,7 +215,7 @@ mod tests {
     fn normalised_bins_have_zero_mean() {
         let noise: Vec<f32> =
             (0..8000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as f32 / 65_536.0 - 0.5).collect();
-        let features = Fbank::new(80).compute_normalised(&noise).unwrap();
+        let features = Fbank::new(&FbankOptions::default()).compute_normalised(&noise).unwrap();
         for bin in 0..80 {
             let mean: f32 = features.iter().skip(bin).step_by(80).sum::<f32>() / 48.0;
             assert!(mean.abs() < 1e-5, "bin {bin} has the mean {mean}");

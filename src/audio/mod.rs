@@ -1,5 +1,6 @@
 //! From any file to 16 kHz mono samples, and from samples to the features that the models read.
 
+pub mod decibels;
 pub mod decode;
 pub mod fbank;
 pub mod mel;

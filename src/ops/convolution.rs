@@ -83,7 +83,7 @@ impl CustomOp3 for Convolution {
             target[skipped..skipped + count].copy_from_slice(&clip[first..first + count]);
             target[skipped + count..].fill(0.0);
         };
-        let finish = Finish { bias: Some(bias), gelu: true, residual: None };
+        let finish = Finish { bias: Some(bias), gelu: true, ..Finish::default() };
         let values = product(batch * steps, &packed, fill, finish);
         Ok((CpuStorage::F32(values), Shape::from((batch, steps, outputs))))
     }

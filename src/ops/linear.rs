@@ -182,7 +182,7 @@ impl Forward<'_> {
         let inputs = self.layer.inputs;
         let rows = self.shape.elem_count() / self.layer.outputs.max(1);
         let bias = self.layer.bias.as_ref().map(|bias| bias.to_vec1::<f32>()).transpose()?;
-        let finish = Finish { bias: bias.as_deref(), gelu: self.gelu, residual };
+        let finish = Finish { bias: bias.as_deref(), gelu: self.gelu, residual, ..Finish::default() };
         let fill = |row: usize, depth: usize, target: &mut [f32]| {
             target.copy_from_slice(&x[row * inputs + depth..][..target.len()]);
         };

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::output::{Output, Parts};
-use super::simd::{Element, Lanes, Task, dispatch, gelu_all};
+use super::simd::{Element, Lanes, Task, dispatch, gelu_all, relu_all};
 
 /// Columns of a panel.
 pub(super) const PANEL: usize = 32;
@@ -186,13 +186,15 @@ impl<E: Element> Packed<E> {
     }
 }
 
-/// What happens to a sum before it is stored: `+ bias`, then GELU, then `+ residual`.
+/// What happens to a sum before it is stored: `+ bias`, then GELU or ReLU, then `+ residual`.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Finish<'a> {
     /// One number for each output.
     pub(super) bias: Option<&'a [f32]>,
     /// Whether GELU follows.
     pub(super) gelu: bool,
+    /// Whether ReLU follows.
+    pub(super) relu: bool,
     /// One number for each element of the result.
     pub(super) residual: Option<&'a [f32]>,
 }
@@ -307,6 +309,9 @@ impl<E: Element, F> ProductTask<'_, E, F> {
             if self.finish.gelu {
                 gelu_all(simd, sums);
             }
+            if self.finish.relu {
+                relu_all(simd, sums);
+            }
             if let Some(residual) = self.finish.residual {
                 add_to(simd, sums, &residual[start..start + width]);
             }
@@ -315,8 +320,9 @@ impl<E: Element, F> ProductTask<'_, E, F> {
     }
 }
 
+/// Adds `terms` to as many `sums`.
 #[inline(always)]
-fn add_to<S: Lanes>(simd: S, sums: &mut [f32], terms: &[f32]) {
+pub(super) fn add_to<S: Lanes>(simd: S, sums: &mut [f32], terms: &[f32]) {
     let (sums, sums_rest) = S::as_mut_simd_f32s(sums);
     let (terms, terms_rest) = S::as_simd_f32s(terms);
     for (sum, &term) in sums.iter_mut().zip(terms) {

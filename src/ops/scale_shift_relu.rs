@@ -1,7 +1,6 @@
 //! A batch normalisation at inference followed by ReLU, over the last axis: `y = max(x * scale + shift, 0)`.
 //!
-//! A densely connected network applies one to all channels collected so far before each layer, so three passes over
-//! memory would cost as much as the layer's matrix product; the fast path makes one, and reads channels out of a wider tensor in place.
+//! The fast path makes one pass over memory where the definition makes three, and reads channels out of a wider tensor in place.
 
 use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;

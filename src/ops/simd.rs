@@ -245,6 +245,18 @@ pub(super) fn gelu_all<S: Simd>(simd: S, values: &mut [f32]) {
     }
 }
 
+/// Replaces every element below zero by zero.
+#[inline(always)]
+pub(super) fn relu_all<S: Simd>(simd: S, values: &mut [f32]) {
+    let (vectors, rest) = S::as_mut_simd_f32s(values);
+    for vector in vectors {
+        *vector = simd.max_f32s(*vector, simd.splat_f32s(0.0));
+    }
+    for value in rest {
+        *value = value.max(0.0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -184,7 +184,7 @@ impl Forward<'_> {
             let step = row / steps * time + row % steps * self.layer.sliding.stride;
             target.copy_from_slice(&x[step * inputs + depth..][..target.len()]);
         };
-        product(batch * steps, packed, fill, Finish { bias, gelu: self.gelu, residual: None })
+        product(batch * steps, packed, fill, Finish { bias, gelu: self.gelu, ..Finish::default() })
     }
 
     fn in_groups(&self, x: &[f32], (batch, time, steps): (usize, usize, usize), bias: Option<&[f32]>) -> Vec<f32> {

@@ -102,10 +102,6 @@ mod tests {
     use super::*;
     use crate::ops::tests::{assert_close, random};
 
-    fn rows(values: &[[f32; 6]]) -> Tensor {
-        Tensor::from_vec(values.concat(), (1, values.len(), 6), &Device::Cpu).unwrap()
-    }
-
     #[test]
     fn fast_path_agrees_with_the_definition_in_f64() -> Result<()> {
         let x = (random((3, 11, 7))? + 20.0)?;
@@ -128,7 +124,8 @@ mod tests {
     #[test]
     fn lone_frames_and_no_frames_are_defined() -> Result<()> {
         let x = random((1, 6, 2))?;
-        let weights = rows(&[[0.0, 0.0, 0.3, 0.0, 0.0, 0.0], [0.0; 6], [0.0, 0.0, 0.0, 0.0, 0.5, 0.5]]);
+        let weights = [[[0f32, 0.0, 0.3, 0.0, 0.0, 0.0], [0.0; 6], [0.0, 0.0, 0.0, 0.0, 0.5, 0.5]]];
+        let weights = Tensor::new(&weights, &Device::Cpu)?;
         for statistics in [weighted_statistics(&x, &weights, 0.25)?, composition(&x, &weights, 0.25)?] {
             let statistics = statistics.squeeze(0)?.to_vec2::<f32>()?;
             let frame = x.squeeze(0)?.to_vec2::<f32>()?[2].clone();

@@ -6,20 +6,27 @@ use candle_core::{Device, Tensor};
 
 use super::stage::{Key, Stage};
 use crate::{
-    audio::fbank::{FRAME_LENGTH, FRAME_SHIFT, Fbank},
+    audio::{
+        decibels::Decibels,
+        fbank::{FRAME_LENGTH, FRAME_SHIFT, Fbank, FbankOptions, FrameWindow},
+    },
     error::{Error, Result},
     models::speaker::{Features, SpeakerEmbedder},
 };
 
 /// Windows inside the stage at a time.
 pub const BATCH: usize = 32;
-/// Frames that go through the network in one call: enough to keep every processor at work, few enough that what the first
-/// layers make of them stays small (10 KiB a frame).
-const CALL_FRAMES: usize = 4800;
+/// Frames that go through the network in one call: enough to keep every processor at work, few enough that what a layer
+/// makes of them (10 KiB a frame at most) stays below the 32 MiB from which the system's allocator gives every block of
+/// memory back and fetches it anew.
+const CALL_FRAMES: usize = 3000;
 
 /// Makes the features that an embedder reads; made once, used from any thread.
-pub struct FeatureExtractor {
-    fbank: Fbank,
+pub enum FeatureExtractor {
+    /// Kaldi's filterbanks.
+    Fbank(Fbank),
+    /// SpeechBrain's.
+    Decibels(Decibels),
 }
 
 /// One window: its features, and who is heard in it when.
@@ -40,18 +47,30 @@ pub type Embeddings = Vec<Option<Vec<f32>>>;
 impl FeatureExtractor {
     /// An extractor as an embedder wants it ([`SpeakerEmbedder::features`]).
     pub fn new(features: Features) -> Self {
-        let Features::KaldiPovey { bins } = features;
-        Self { fbank: Fbank::new(bins) }
+        match features {
+            Features::KaldiPovey { bins } => Self::Fbank(Fbank::new(&FbankOptions { bins, ..FbankOptions::default() })),
+            Features::KaldiHamming { bins } => {
+                Self::Fbank(Fbank::new(&FbankOptions { bins, window: FrameWindow::Hamming, scale: 32_768.0 }))
+            }
+            Features::Decibels { bins } => Self::Decibels(Decibels::new(bins)),
+        }
     }
 
     /// How many frames `samples` samples have.
     pub fn frames(&self, samples: usize) -> usize {
-        Fbank::frames(samples)
+        match self {
+            Self::Fbank(_) => Fbank::frames(samples),
+            Self::Decibels(_) => Decibels::frames(samples),
+        }
     }
 
     /// How many samples have exactly `frames` frames, at least.
     pub fn samples(&self, frames: usize) -> usize {
-        FRAME_LENGTH + frames.saturating_sub(1) * FRAME_SHIFT
+        let before_last = frames.saturating_sub(1) * FRAME_SHIFT;
+        match self {
+            Self::Fbank(_) => FRAME_LENGTH + before_last,
+            Self::Decibels(_) => before_last.max(1),
+        }
     }
 
     /// The window of these samples, with one mask for each of its speakers.
@@ -59,8 +78,11 @@ impl FeatureExtractor {
     /// # Errors
     /// When the features cannot be computed.
     pub fn window(&self, samples: &[f32], masks: Vec<Vec<f32>>) -> Result<Window> {
-        let features = self.fbank.compute_normalised(samples)?;
-        Ok(Window { frames: features.len() / self.fbank.bins(), features, masks })
+        let (features, bins) = match self {
+            Self::Fbank(fbank) => (fbank.compute_normalised(samples)?, fbank.bins()),
+            Self::Decibels(decibels) => (decibels.compute_normalised(samples)?, decibels.bins()),
+        };
+        Ok(Window { frames: features.len() / bins, features, masks })
     }
 
     /// The window of these samples, of which everything counts for its one speaker.

@@ -12,7 +12,7 @@ use palabra::{
     audio::{
         Audio,
         decode::{Limits, decode_file},
-        fbank::Fbank,
+        fbank::{Fbank, FbankOptions},
     },
     models::{silero::Silero, speaker::SpeakerEmbedder},
     progress::Watch,
@@ -79,7 +79,7 @@ fn pseudo_noise(count: usize) -> Vec<f32> {
 }
 
 fn fbank_of_noise() {
-    let (golden, fbank) = (golden(), Fbank::new(80));
+    let (golden, fbank) = (golden(), Fbank::new(&FbankOptions::default()));
     let loud = fbank.compute(&pseudo_noise(4000)).expect("features");
     support::compare("fbank of noise", &rows(&loud, 1), &golden["fbank.noise"], 1e-3);
     let faint: Vec<f32> = pseudo_noise(1200).iter().map(|x| x * 0.5f32.powi(13) + 0.5f32.powi(6)).collect();
@@ -88,13 +88,13 @@ fn fbank_of_noise() {
 }
 
 fn fbank_of_speech(sample: PathBuf) {
-    let features = Fbank::new(80).compute(recording(&sample).samples()).expect("features");
+    let features = Fbank::new(&FbankOptions::default()).compute(recording(&sample).samples()).expect("features");
     support::compare("fbank of speech", &rows(&features, 9), &golden()["fbank.sample"], 1e-3);
 }
 
 fn window_features(audio: &Audio, start: f64, length: f64) -> Tensor {
     let features =
-        Fbank::new(80).compute_normalised(audio.slice(Span::new(start, start + length)).samples()).expect("features");
+        Fbank::new(&FbankOptions::default()).compute_normalised(audio.slice(Span::new(start, start + length)).samples()).expect("features");
     let frames = features.len() / 80;
     Tensor::from_vec(features, (1, frames, 80), &Device::Cpu).expect("whole rows")
 }

@@ -5,16 +5,28 @@
 //! hears everybody: weights decide which frames count, not what they contain.
 
 pub mod campplus;
+pub mod ecapa;
+mod residual;
+pub mod resnet;
 
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use campplus::CamPlusPlus;
+use ecapa::EcapaTdnn;
+use resnet::ResNet34;
+
+/// The epsilon of every batch normalisation.
+const EPSILON: f64 = 1e-5;
 
 /// A network that tells voices apart, in f32: half precision multiplies the diarization error.
 pub enum SpeakerEmbedder {
     /// Context-aware masking over densely connected time-delay layers: 192 numbers.
     CamPlusPlus(CamPlusPlus),
+    /// Residual convolutions over frequency and time: 256 numbers.
+    ResNet34(ResNet34),
+    /// Time-delay layers with weighted channels and attentive statistics: 192 numbers.
+    EcapaTdnn(EcapaTdnn),
 }
 
 /// Which network it is: what distances mean differs between them.
@@ -22,13 +34,27 @@ pub enum SpeakerEmbedder {
 pub enum Architecture {
     /// CAM++ of 3D-Speaker.
     CamPlusPlus,
+    /// ResNet34 of WeSpeaker.
+    ResNet34,
+    /// ECAPA-TDNN of SpeechBrain.
+    EcapaTdnn,
 }
 
 /// How the features of an embedder are made of samples in -1..1. Every bin's mean over the window is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Features {
-    /// Kaldi's log mel filterbank, Povey window: a frame every 10 ms.
+    /// Kaldi's log mel filterbank with a Povey window.
     KaldiPovey {
+        /// Values in a frame.
+        bins: usize,
+    },
+    /// Kaldi's log mel filterbank with a Hamming window, of samples in the range of 16-bit integers.
+    KaldiHamming {
+        /// Values in a frame.
+        bins: usize,
+    },
+    /// SpeechBrain's mel filterbank in decibels, at most 80 below the window's loudest value.
+    Decibels {
         /// Values in a frame.
         bins: usize,
     },
@@ -38,7 +64,7 @@ impl Features {
     /// Values in a frame.
     pub fn bins(&self) -> usize {
         match self {
-            Self::KaldiPovey { bins } => *bins,
+            Self::KaldiPovey { bins } | Self::KaldiHamming { bins } | Self::Decibels { bins } => *bins,
         }
     }
 }
@@ -52,13 +78,23 @@ impl SpeakerEmbedder {
         if vb.contains_tensor("xvector.tdnn.linear.weight") {
             return Ok(Self::CamPlusPlus(CamPlusPlus::load(vb, &campplus::Config::default())?));
         }
-        bail!("its tensors are not those of a speaker embedder that is known here (CAM++)")
+        if vb.contains_tensor("resnet.seg_1.weight") {
+            return Ok(Self::ResNet34(ResNet34::load(vb, &resnet::Config::default())?));
+        }
+        if vb.contains_tensor("asp.conv.conv.weight") {
+            return Ok(Self::EcapaTdnn(EcapaTdnn::load(vb, &ecapa::Config::default())?));
+        }
+        bail!(
+            "its tensors are those of no speaker embedder known here: CAM++, WeSpeaker's ResNet34, SpeechBrain's ECAPA-TDNN"
+        )
     }
 
     /// Which network it is.
     pub fn architecture(&self) -> Architecture {
         match self {
             Self::CamPlusPlus(_) => Architecture::CamPlusPlus,
+            Self::ResNet34(_) => Architecture::ResNet34,
+            Self::EcapaTdnn(_) => Architecture::EcapaTdnn,
         }
     }
 
@@ -66,6 +102,8 @@ impl SpeakerEmbedder {
     pub fn features(&self) -> Features {
         match self {
             Self::CamPlusPlus(network) => Features::KaldiPovey { bins: network.config().features },
+            Self::ResNet34(network) => Features::KaldiHamming { bins: network.config().features },
+            Self::EcapaTdnn(network) => Features::Decibels { bins: network.config().features },
         }
     }
 
@@ -73,6 +111,8 @@ impl SpeakerEmbedder {
     pub fn dimension(&self) -> usize {
         match self {
             Self::CamPlusPlus(network) => network.config().embedding,
+            Self::ResNet34(network) => network.config().embedding,
+            Self::EcapaTdnn(network) => network.config().embedding,
         }
     }
 
@@ -112,12 +152,16 @@ impl SpeakerEmbedder {
     pub fn trunk(&self, features: &Tensor) -> Result<Tensor> {
         match self {
             Self::CamPlusPlus(network) => network.trunk(features),
+            Self::ResNet34(network) => network.trunk(features),
+            Self::EcapaTdnn(network) => network.trunk(features),
         }
     }
 
     fn pool(&self, trunk: &Tensor, weights: &Tensor) -> Result<Tensor> {
         match self {
             Self::CamPlusPlus(network) => network.pool(trunk, weights),
+            Self::ResNet34(network) => network.pool(trunk, weights),
+            Self::EcapaTdnn(network) => network.pool(trunk, weights),
         }
     }
 }
@@ -130,4 +174,18 @@ fn nearest(weights: &Tensor, frames: usize) -> Result<Tensor> {
     }
     let places: Vec<u32> = (0..frames).map(|frame| (frame * steps / frames) as u32).collect();
     weights.index_select(&Tensor::new(places, weights.device())?, 2)
+}
+
+/// A batch normalisation as `x * scale + shift`.
+fn batch_norm(channels: usize, vb: VarBuilder) -> Result<(Tensor, Tensor)> {
+    let (scale, shift) = plain_batch_norm(channels, vb.clone())?;
+    let weight = vb.get(channels, "weight")?;
+    Ok(((scale * &weight)?, ((shift * weight)? + vb.get(channels, "bias")?)?))
+}
+
+/// The same for a batch normalisation without weight and bias of its own.
+fn plain_batch_norm(channels: usize, vb: VarBuilder) -> Result<(Tensor, Tensor)> {
+    let scale = (vb.get(channels, "running_var")? + EPSILON)?.sqrt()?.recip()?;
+    let shift = (vb.get(channels, "running_mean")?.neg()? * &scale)?;
+    Ok((scale, shift))
 }

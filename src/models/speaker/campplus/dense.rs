@@ -4,13 +4,16 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{VarBuilder, ops::sigmoid};
 
-use super::{BlockConfig, Config, batch_norm};
-use crate::ops::{masked_taps, scale_shift_relu, stretch_means};
+use super::{BlockConfig, Config};
+use crate::{
+    models::speaker::batch_norm,
+    ops::{Linear, NormalisedLinear, Sliding, TimeConvolution, masked_taps, scale_shift_relu, stretch_means},
+};
 
 /// Frames over which a layer's local context is averaged (upstream: `seg_len`).
 const CONTEXT_FRAMES: usize = 100;
 
-/// A batch normalisation that stands before a ReLU, so that it cannot be folded into a product.
+/// The batch normalisation and ReLU behind the last block.
 pub(super) struct ScaleShift {
     scale: Tensor,
     shift: Tensor,
@@ -28,61 +31,29 @@ impl ScaleShift {
     }
 }
 
-/// A product over the last axis with a bias: weight (in, out).
-struct Product {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Product {
-    /// A convolution of kernel 1 followed by a batch normalisation, folded.
-    fn load_normalised(inputs: usize, outputs: usize, conv: VarBuilder, norm: VarBuilder) -> Result<Self> {
-        let (scale, shift) = batch_norm(outputs, norm)?;
-        let weight = conv.get((outputs, inputs, 1), "weight")?.squeeze(2)?.broadcast_mul(&scale.unsqueeze(1)?)?;
-        Ok(Self { weight: weight.t()?.contiguous()?, bias: shift })
-    }
-
-    /// A convolution of kernel 1 with a bias.
-    fn load(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
-        let weight = vb.get((outputs, inputs, 1), "weight")?.squeeze(2)?.t()?.contiguous()?;
-        Ok(Self { weight, bias: vb.get(outputs, "bias")? })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        product(x, &self.weight)?.broadcast_add(&self.bias)
-    }
-}
-
-/// x (B, T, in) by weight (in, out) -> (B, T, out), as one product over all rows.
-fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let (batch, time, inputs) = x.dims3()?;
-    x.reshape((batch * time, inputs))?.matmul(weight)?.reshape((batch, time, weight.dim(1)?))
+/// A convolution of kernel 1 with a bias.
+fn load_linear(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Linear> {
+    Linear::new(vb.get((outputs, inputs, 1), "weight")?.squeeze(2)?, Some(vb.get(outputs, "bias")?))
 }
 
 /// The first time-delay layer: five frames, every second one kept (upstream: `TDNNLayer`).
-pub(super) struct WideTimeDelay {
-    weight: Tensor,
-    one: Tensor,
-    shift: Tensor,
-}
+pub(super) struct WideTimeDelay(TimeConvolution);
 
 impl WideTimeDelay {
-    pub(super) fn load(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+    /// A layer behind planes of `frequencies` frequencies with `channels` channels each; the checkpoint has the frequencies
+    /// of a channel side by side, here the channels of a frequency are.
+    pub(super) fn load(channels: usize, frequencies: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
         let (scale, shift) = batch_norm(outputs, vb.pp("nonlinear.batchnorm"))?;
+        let inputs = channels * frequencies;
         let weight = vb.get((outputs, inputs, 5), "linear.weight")?.broadcast_mul(&scale.reshape((outputs, 1, 1))?)?;
-        let weight = weight.permute((2, 1, 0))?.reshape((5 * inputs, outputs))?; // (frame, in) x out
-        Ok(Self { weight, one: scale.ones_like()?, shift })
+        let weight = weight.reshape((outputs, channels, frequencies, 5))?.transpose(1, 2)?.contiguous()?;
+        let sliding = Sliding { stride: 2, padding: (2, 2), groups: 1 };
+        Ok(Self(TimeConvolution::new(weight.reshape((outputs, inputs, 5))?, Some(shift), sliding)?))
     }
 
-    /// (B, T, in) -> (B, ceil(T / 2), out).
+    /// (B, T, frequencies * channels) -> (B, ceil(T / 2), out).
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, time, inputs) = x.dims3()?;
-        let outputs = time.div_ceil(2);
-        // Two frames of padding before, and enough behind to see frames as pairs: output t reads pairs t, t + 1 and half of t + 2.
-        let pairs = x.pad_with_zeros(1, 2, 2 * outputs + 2 - time)?.reshape((batch, outputs + 2, 2 * inputs))?;
-        let half = pairs.narrow(1, 2, outputs)?.narrow(2, 0, inputs)?;
-        let patches = Tensor::cat(&[&pairs.narrow(1, 0, outputs)?, &pairs.narrow(1, 1, outputs)?, &half], 2)?;
-        scale_shift_relu(&product(&patches, &self.weight)?, &self.one, &self.shift)
+        self.0.forward(x)?.relu()
     }
 }
 
@@ -121,42 +92,41 @@ impl DenseBlock {
 /// One layer: a bottleneck, then a dilated kernel of three, masked by a gate that sees the context (upstream:
 /// `CAMDenseTDNNLayer`, `CAMLayer`).
 struct DenseLayer {
-    nonlinear1: ScaleShift,
-    linear1: Product,
-    one: Tensor,
-    /// The three taps side by side: (bottleneck, 3 * growth).
-    linear_local: Tensor,
-    context1: Product,
-    context2: Product,
+    /// To the bottleneck, with the normalisations before and after it.
+    linear1: NormalisedLinear,
+    /// The three taps side by side: bottleneck -> 3 * growth.
+    linear_local: Linear,
+    context1: Linear,
+    context2: Linear,
     dilation: usize,
 }
 
 impl DenseLayer {
     fn load(inputs: usize, dilation: usize, config: &Config, vb: VarBuilder) -> Result<Self> {
         let (bottleneck, growth) = (config.bottleneck, config.growth);
-        let linear1 = Product::load_normalised(inputs, bottleneck, vb.pp("linear1"), vb.pp("nonlinear2.batchnorm"))?;
+        let (scale, shift) = batch_norm(inputs, vb.pp("nonlinear1.batchnorm"))?;
+        let (gain, bias) = batch_norm(bottleneck, vb.pp("nonlinear2.batchnorm"))?;
+        let weight = vb.get((bottleneck, inputs, 1), "linear1.weight")?.squeeze(2)?;
+        let weight = weight.broadcast_mul(&gain.unsqueeze(1)?)?;
         let cam = vb.pp("cam_layer");
         let taps = cam.get((growth, bottleneck, 3), "linear_local.weight")?;
         Ok(Self {
-            nonlinear1: ScaleShift::load(inputs, vb.pp("nonlinear1.batchnorm"))?,
-            one: linear1.bias.ones_like()?,
-            linear1,
-            linear_local: taps.permute((1, 2, 0))?.reshape((bottleneck, 3 * growth))?,
-            context1: Product::load(bottleneck, bottleneck / 2, cam.pp("linear1"))?,
-            context2: Product::load(bottleneck / 2, growth, cam.pp("linear2"))?,
+            linear1: NormalisedLinear::new(scale, shift, weight, Some(bias), true)?,
+            linear_local: Linear::new(taps.permute((2, 0, 1))?.reshape((3 * growth, bottleneck))?, None)?,
+            context1: load_linear(bottleneck, bottleneck / 2, cam.pp("linear1"))?,
+            context2: load_linear(bottleneck / 2, growth, cam.pp("linear2"))?,
             dilation,
         })
     }
 
     fn outputs(&self) -> usize {
-        self.context2.bias.elem_count()
+        self.context2.outputs()
     }
 
     /// (B, T, C) -> (B, T, growth).
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = product(&self.nonlinear1.forward_relu(x)?, &self.linear1.weight)?;
-        let x = scale_shift_relu(&x, &self.one, &self.linear1.bias)?; // (B, T, bottleneck)
-        let taps = product(&x, &self.linear_local)?; // (B, T, 3 * growth)
+        let x = self.linear1.forward(x)?; // (B, T, bottleneck)
+        let taps = self.linear_local.forward(&x)?; // (B, T, 3 * growth)
         masked_taps(&taps, &self.mask(&x)?, self.dilation, CONTEXT_FRAMES)
     }
 
@@ -170,19 +140,17 @@ impl DenseLayer {
 }
 
 /// The product between two blocks, which halves the channels (upstream: `TransitLayer`).
-pub(super) struct Transit {
-    nonlinear: ScaleShift,
-    weight: Tensor,
-}
+pub(super) struct Transit(NormalisedLinear);
 
 impl Transit {
     pub(super) fn load(inputs: usize, vb: VarBuilder) -> Result<Self> {
-        let weight = vb.get((inputs / 2, inputs, 1), "linear.weight")?.squeeze(2)?.t()?.contiguous()?;
-        Ok(Self { nonlinear: ScaleShift::load(inputs, vb.pp("nonlinear.batchnorm"))?, weight })
+        let (scale, shift) = batch_norm(inputs, vb.pp("nonlinear.batchnorm"))?;
+        let weight = vb.get((inputs / 2, inputs, 1), "linear.weight")?.squeeze(2)?;
+        Ok(Self(NormalisedLinear::new(scale, shift, weight, None, false)?))
     }
 
     /// (B, T, C) -> (B, T, C / 2).
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        product(&self.nonlinear.forward_relu(x)?, &self.weight)
+        self.0.forward(x)
     }
 }

@@ -14,10 +14,9 @@ use candle_nn::VarBuilder;
 use dense::{DenseBlock, ScaleShift, Transit, WideTimeDelay};
 use head::Head;
 
+use super::plain_batch_norm;
 use crate::ops::{Linear, weighted_statistics};
 
-/// The epsilon of every batch normalisation.
-const EPSILON: f64 = 1e-5;
 /// What the reference takes for the deviation of a single frame.
 const LONE_DEVIATION: f64 = 1e-2;
 
@@ -79,8 +78,8 @@ impl CamPlusPlus {
     pub fn load(vb: VarBuilder, config: &Config) -> Result<Self> {
         let head = Head::load(vb.pp("head"))?;
         let vb = vb.pp("xvector");
-        let tdnn =
-            WideTimeDelay::load(head::OUTPUT_CHANNELS * config.features.div_ceil(8), config.initial, vb.pp("tdnn"))?;
+        let tdnn = vb.pp("tdnn");
+        let tdnn = WideTimeDelay::load(head::OUTPUT_CHANNELS, config.features.div_ceil(8), config.initial, tdnn)?;
         let mut channels = config.initial;
         let mut blocks = Vec::with_capacity(config.blocks.len());
         for (index, block) in config.blocks.iter().enumerate() {
@@ -124,18 +123,4 @@ impl CamPlusPlus {
     pub fn pool(&self, trunk: &Tensor, weights: &Tensor) -> Result<Tensor> {
         self.dense.forward(&weighted_statistics(trunk, weights, LONE_DEVIATION)?)
     }
-}
-
-/// A batch normalisation as `x * scale + shift`.
-fn batch_norm(channels: usize, vb: VarBuilder) -> Result<(Tensor, Tensor)> {
-    let (scale, shift) = plain_batch_norm(channels, vb.clone())?;
-    let weight = vb.get(channels, "weight")?;
-    Ok(((scale * &weight)?, ((shift * weight)? + vb.get(channels, "bias")?)?))
-}
-
-/// The same for a batch normalisation without weight and bias of its own.
-fn plain_batch_norm(channels: usize, vb: VarBuilder) -> Result<(Tensor, Tensor)> {
-    let scale = (vb.get(channels, "running_var")? + EPSILON)?.sqrt()?.recip()?;
-    let shift = (vb.get(channels, "running_mean")?.neg()? * &scale)?;
-    Ok((scale, shift))
 }
