@@ -7,7 +7,7 @@ use crate::{
     audio::Audio,
     device::Compute,
     error::{Error, Result},
-    models::silero::Silero,
+    models::{silero::Silero, speaker::Architecture},
     progress::{StageName, Watch},
     stages::{
         diarize::{Diarization, DiarizeOptions, Plan},
@@ -32,6 +32,7 @@ pub(super) struct Hearing {
 
 struct Speakers {
     batcher: Batcher<Embedder>,
+    architecture: Architecture,
     extractor: FeatureExtractor,
 }
 
@@ -66,9 +67,9 @@ impl Hearing {
         let fetch = || Ok((self.store.fetch("campplus", watch)?, 0));
         let load = |folder: PathBuf| {
             let network = load::embedder(&folder, &self.compute)?;
-            let extractor = FeatureExtractor::new(network.features());
+            let (architecture, extractor) = (network.architecture(), FeatureExtractor::new(network.features()));
             let stage = Embedder::new(network, self.compute.device.clone());
-            Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, extractor })
+            Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, architecture, extractor })
         };
         self.speakers.get("campplus", &everything(), watch, fetch, load)
     }
@@ -89,7 +90,7 @@ impl Hearing {
         options.bounds()?;
         let segmentation = self.segment(audio, watch)?;
         let speakers = self.speakers(watch)?;
-        let plan = Plan::new(audio, segmentation, options, &speakers.extractor)?;
+        let plan = Plan::new(audio, segmentation, options, (speakers.architecture, &speakers.extractor))?;
         plan.conclude(speakers.embed(&plan, audio, watch)?)
     }
 
@@ -97,7 +98,8 @@ impl Hearing {
     pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
         let segmentation = self.segment(audio, watch)?;
         let speakers = self.speakers(watch)?;
-        let plan = Plan::new(audio, segmentation, &DiarizeOptions::default(), &speakers.extractor)?;
+        let plan =
+            Plan::new(audio, segmentation, &DiarizeOptions::default(), (speakers.architecture, &speakers.extractor))?;
         let heard = plan.speech_seconds();
         if heard < LEAST_SPEECH {
             return Err(Error::Request(format!(

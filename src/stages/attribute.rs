@@ -281,7 +281,9 @@ mod tests {
         let segmentation = segmentation([1; 10]);
         let likeness = Array2::zeros((0, 0));
         let windows = Windows { spans: &[], likeness: &likeness };
-        assert!(attribute(&segmentation, &windows, &[Some(1.0); 10], &[0.0; 10], 0.5).iter().all(|pair| pair == &[None; 2]));
+        assert!(
+            attribute(&segmentation, &windows, &[Some(1.0); 10], &[0.0; 10], 0.5).iter().all(|pair| pair == &[None; 2])
+        );
         let likeness = Array2::ones((1, 1));
         let windows = Windows { spans: &[Span::new(0.0, 1.5)], likeness: &likeness };
         assert!(attribute(&segmentation, &windows, &[None; 10], &[0.0; 10], 0.5).iter().all(|pair| pair == &[None; 2]));

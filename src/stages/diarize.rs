@@ -18,7 +18,7 @@ use super::{
 use crate::{
     audio::Audio,
     error::{Error, Result},
-    models::speaker::SpeakerEmbedder,
+    models::speaker::{Architecture, SpeakerEmbedder},
     progress::{StageName, Watch},
     span::{Span, samples_of},
     transcript::{Speaker, Turn},
@@ -114,12 +114,11 @@ pub struct Plan {
     /// Frames of every window; too few to tell voices apart in a very short recording.
     frames: usize,
     duration: f64,
-    min_clusters: usize,
-    max_clusters: usize,
+    clusters: ClusterOptions,
 }
 
 impl Plan {
-    /// Places windows over the speech in `audio`.
+    /// Places windows over the speech in `audio`, for an embedder and what makes its features.
     ///
     /// # Errors
     /// [`Error::Request`] for numbers of speakers that cannot be.
@@ -127,9 +126,11 @@ impl Plan {
         audio: &Audio,
         segmentation: Segmentation,
         options: &DiarizeOptions,
-        extractor: &FeatureExtractor,
+        embedder: (Architecture, &FeatureExtractor),
     ) -> Result<Self> {
+        let (architecture, extractor) = embedder;
         let (min_clusters, max_clusters) = options.bounds()?;
+        let clusters = ClusterOptions { min_clusters, max_clusters, ..ClusterOptions::of(architecture) };
         let duration = audio.duration();
         let likely = segmentation.over_windows(&segmentation.speech);
         let overlap = segmentation.over_windows(&segmentation.overlap);
@@ -147,7 +148,7 @@ impl Plan {
         }
         let (speech, windows) = found;
         let frames = windows.first().map_or(0, |window| extractor.frames(samples_of(window.duration())));
-        Ok(Self { segmentation, speech, overlap, windows, frames, duration, min_clusters, max_clusters })
+        Ok(Self { segmentation, speech, overlap, windows, frames, duration, clusters })
     }
 
     /// How many embeddings are wanted.
@@ -196,9 +197,7 @@ impl Plan {
     pub fn conclude(&self, embeddings: Vec<Option<Vec<f32>>>) -> Result<Diarization> {
         let mut warnings = Vec::new();
         let (spans, rows) = self.sound(embeddings, &mut warnings)?;
-        let (min_clusters, max_clusters) = (self.min_clusters, self.max_clusters);
-        let clusters = ClusterOptions { min_clusters, max_clusters, ..ClusterOptions::default() };
-        let mut clustering = cluster(rows.view(), &clusters);
+        let mut clustering = cluster(rows.view(), &self.clusters);
         if spans.is_empty() && self.speech.iter().any(Option::is_some) {
             // Somebody speaks, and how he sounds is not known: all of it is one speaker's.
             clustering = Clustering { labels: Vec::new(), means: Array2::zeros((1, rows.ncols())) };
@@ -207,7 +206,7 @@ impl Plan {
         let windows = Windows { spans: &spans, likeness: &likeness };
         let frames = attribute(&self.segmentation, &windows, &self.speech, &self.overlap, OVERLAP);
         let mut tracks = reconstruct(&frames, |frame| self.segmentation.frame_span(frame), self.duration);
-        if min_clusters > 1 {
+        if self.clusters.min_clusters > 1 {
             give_each_a_turn(&mut tracks, &windows, &clustering);
         }
         let found = Diarization { warnings, ..number_by_appearance(tracks, &clustering) };
@@ -248,10 +247,10 @@ impl Plan {
 
     fn told_what_is_missing(&self, mut found: Diarization) -> Diarization {
         let count = found.voices.len();
-        if count > 0 && count < self.min_clusters {
+        if count > 0 && count < self.clusters.min_clusters {
             found.warnings.push(format!(
                 "{} speakers were asked for, but there is only enough speech to tell {count} apart",
-                self.min_clusters
+                self.clusters.min_clusters
             ));
         }
         found
@@ -271,7 +270,7 @@ pub fn diarize(
     watch: &Watch,
 ) -> Result<Diarization> {
     let extractor = FeatureExtractor::new(embedder.features());
-    let plan = Plan::new(audio, segmentation, options, &extractor)?;
+    let plan = Plan::new(audio, segmentation, options, (embedder.architecture(), &extractor))?;
     let mut embeddings = Vec::with_capacity(plan.windows());
     for first in (0..plan.windows()).step_by(BATCH) {
         watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
@@ -400,7 +399,6 @@ mod tests {
         assert_eq!(place_windows(&[Span::new(0.1, 0.5)], 0.7), [Span::new(0.0, 0.7)]);
     }
 
-
     /// Ten seconds: local speaker 0 in the first half, 1 in the second, nobody at either end.
     fn plan(options: &DiarizeOptions, spoken: bool) -> Plan {
         let bits = |frame: usize| if !spoken || !(30..560).contains(&frame) { 0 } else { 1 << (frame / 295) as u8 };
@@ -417,7 +415,8 @@ mod tests {
             overlap: vec![0.0; 589],
         };
         let audio = Audio::new(vec![0.0; 160_000]);
-        Plan::new(&audio, segmentation, options, &FeatureExtractor::new(Features::KaldiPovey { bins: 80 })).unwrap()
+        let extractor = FeatureExtractor::new(Features::KaldiPovey { bins: 80 });
+        Plan::new(&audio, segmentation, options, (Architecture::CamPlusPlus, &extractor)).unwrap()
     }
 
     /// What two voices sound like, the second from 5 s on.

@@ -43,8 +43,7 @@ pub fn average_linkage(mut distances: Vec<f32>, sizes: &[f32]) -> Vec<Step> {
         alive.retain(|&index| index != gone);
         let (a, b) = (sizes[kept], sizes[gone]);
         for &third in alive.iter().filter(|&&third| third != kept) {
-            distances[at(kept, third)] =
-                (a * distances[at(kept, third)] + b * distances[at(gone, third)]) / (a + b);
+            distances[at(kept, third)] = (a * distances[at(kept, third)] + b * distances[at(gone, third)]) / (a + b);
         }
         sizes[kept] = a + b;
     }

@@ -108,12 +108,13 @@ fn absorb_in_stretch(mut runs: Vec<Run>, too_short: impl Fn(&Run) -> bool) -> Ve
 
 /// Every speaker's turns for themselves: wider by [`EDGE`], joined over pauses.
 fn widened(mut turns: Vec<Turn>, duration: f64) -> Vec<Turn> {
-    turns.sort_by(|a, b| (a.speaker, a.span.start).partial_cmp(&(b.speaker, b.span.start)).unwrap_or(std::cmp::Ordering::Equal));
-    let whole = Span::new(0.0, duration);
-    let wide = turns.into_iter().map(|turn| Turn {
-        span: Span::new(turn.span.start - EDGE, turn.span.end + EDGE).clamp(&whole),
-        ..turn
+    turns.sort_by(|a, b| {
+        (a.speaker, a.span.start).partial_cmp(&(b.speaker, b.span.start)).unwrap_or(std::cmp::Ordering::Equal)
     });
+    let whole = Span::new(0.0, duration);
+    let wide = turns
+        .into_iter()
+        .map(|turn| Turn { span: Span::new(turn.span.start - EDGE, turn.span.end + EDGE).clamp(&whole), ..turn });
     let mut joined: Vec<Turn> = Vec::new();
     for turn in wide {
         match joined.last_mut() {
@@ -225,7 +226,8 @@ mod tests {
 
     #[test]
     fn carving_puts_a_turn_in_place_of_what_lies_under_it() {
-        let turn = |start, end, speaker| Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 1.0 };
+        let turn =
+            |start, end, speaker| Turn { span: Span::new(start, end), speaker: Speaker(speaker), confidence: 1.0 };
         let mut turns = vec![turn(0.0, 4.0, 0), turn(5.0, 6.0, 1)];
         carve(&mut turns, turn(1.0, 2.0, 2));
         assert_eq!(turns, [turn(0.0, 1.0, 0), turn(1.0, 2.0, 2), turn(2.0, 4.0, 0), turn(5.0, 6.0, 1)]);

@@ -182,7 +182,7 @@ fn stretches_of_two_recordings((weights, folder): (PathBuf, PathBuf)) {
 
 fn recordings_of_every_length(weights: PathBuf) {
     let network = segmenter(&weights);
-    for (samples, windows) in [(0, 0), (1, 1), (16_000, 1), (160_000, 1), (160_001, 2), (176_000, 2)] {
+    for (samples, windows) in [(0usize, 0), (1, 1), (16_000, 1), (160_000, 1), (160_001, 2), (176_000, 2)] {
         let audio = Audio::new((0..samples).map(|index| (index as f32 * 0.3).sin() * 0.1).collect());
         let found = segment(&network, &Device::Cpu, &audio, STEP, &Watch::silent()).unwrap();
         assert_eq!(found.windows(), windows, "{samples} samples");

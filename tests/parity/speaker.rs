@@ -14,13 +14,16 @@ use palabra::{
         decode::{Limits, decode_file},
         fbank::{Fbank, FbankOptions},
     },
-    models::{silero::Silero, speaker::SpeakerEmbedder},
+    models::{
+        segmentation::{Config, Segmenter},
+        speaker::SpeakerEmbedder,
+    },
     progress::Watch,
     span::Span,
     stages::{
-        diarize::{DiarizeOptions, diarize, speech_options},
+        diarize::{DiarizeOptions, diarize},
         embed::{FeatureExtractor, Window, embed},
-        vad::detect,
+        segment::{STEP, segment},
     },
     transcript::Turn,
 };
@@ -31,7 +34,7 @@ use crate::support::{self, trial};
 pub fn trials() -> Vec<Trial> {
     let sample = support::weights("sample");
     let both = sample.clone().and_then(|sample| Ok((sample, support::weights("campplus")?)));
-    let all = both.clone().and_then(|(sample, weights)| Ok((sample, weights, support::weights("silero-vad")?)));
+    let all = both.clone().and_then(|(sample, weights)| Ok((sample, weights, support::weights("segmentation-3.0")?)));
     vec![
         trial("speaker::fbank_of_noise", &Ok(()), |()| fbank_of_noise()),
         trial("speaker::fbank_of_speech", &sample, fbank_of_speech),
@@ -93,8 +96,9 @@ fn fbank_of_speech(sample: PathBuf) {
 }
 
 fn window_features(audio: &Audio, start: f64, length: f64) -> Tensor {
-    let features =
-        Fbank::new(&FbankOptions::default()).compute_normalised(audio.slice(Span::new(start, start + length)).samples()).expect("features");
+    let features = Fbank::new(&FbankOptions::default())
+        .compute_normalised(audio.slice(Span::new(start, start + length)).samples())
+        .expect("features");
     let frames = features.len() / 80;
     Tensor::from_vec(features, (1, frames, 80), &Device::Cpu).expect("whole rows")
 }
@@ -201,13 +205,14 @@ fn masks_that_cannot_be((sample, weights): (PathBuf, PathBuf)) {
 
 type Needs = (PathBuf, PathBuf, PathBuf);
 
-fn turns((sample, weights, detector): &Needs, options: DiarizeOptions) -> Vec<Turn> {
+fn turns((sample, weights, network): &Needs, options: DiarizeOptions) -> Vec<Turn> {
     let tensors =
-        candle_core::safetensors::load(detector.join("model.safetensors"), &Device::Cpu).expect("the weights open");
-    let detector = Silero::load(&VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)).expect("the weights fit");
+        candle_core::safetensors::load(network.join("model.safetensors"), &Device::Cpu).expect("the weights open");
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let network = Segmenter::load(&vb, &Config::default()).expect("the weights fit");
     let (audio, watch) = (recording(sample), Watch::silent());
-    let speech = detect(&detector, &audio, &speech_options(), &watch).expect("speech").spans;
-    diarize(&embedder(weights.clone()), &Device::Cpu, &audio, &speech, &options, &watch).expect("turns").turns
+    let segmentation = segment(&network, &Device::Cpu, &audio, STEP, &watch).expect("a segmentation");
+    diarize(&embedder(weights.clone()), &Device::Cpu, &audio, segmentation, &options, &watch).expect("turns").turns
 }
 
 /// The reference turns: start, end, name.
