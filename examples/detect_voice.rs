@@ -11,7 +11,7 @@ use palabra::{
     progress::Watch,
     stages::{
         chunk::{ChunkOptions, chunks},
-        vad::{VadOptions, detect},
+        vad::{VadOptions, VoiceDetector, detect},
     },
     weights::{Store, StoreOptions},
 };
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let model = Silero::load(&VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu)?)?;
     let audio = decode_file(&arguments.file, &Limits::default(), &watch)?.audio;
 
-    let options = VadOptions::with_thresholds(arguments.vad_onset, arguments.vad_offset)?;
+    let options = VadOptions::with_thresholds(VoiceDetector::Silero, arguments.vad_onset, arguments.vad_offset)?;
     let detection = detect(&model, &audio, &options, &watch)?;
     let chunk_options = ChunkOptions { chunk_size: arguments.chunk_size, ..ChunkOptions::default() };
     for chunk in chunks(&audio, &detection, &chunk_options)? {

@@ -17,6 +17,7 @@ pub use self::{
 use crate::{
     device::DeviceChoice,
     error::{Error, Result},
+    stages::vad::VoiceDetector,
 };
 
 /// Chunks in one batch at most, whoever asks.
@@ -75,6 +76,8 @@ pub struct Settings {
     pub url_timeout: Duration,
     /// The collector of traces; `None`: nobody is told.
     pub otlp_endpoint: Option<Url>,
+    /// The network that finds speech for requests that name none.
+    pub vad: VoiceDetector,
     /// Where to compute.
     pub device: DeviceChoice,
     /// Processor threads; `None`: all cores.
@@ -110,6 +113,7 @@ impl Default for Settings {
             url_hosts: Vec::new(),
             url_timeout: Duration::from_secs(300),
             otlp_endpoint: None,
+            vad: VoiceDetector::default(),
             device: DeviceChoice::Auto,
             threads: None,
             batch_size: 16,
@@ -166,6 +170,7 @@ impl Settings {
             url_hosts: given.url_hosts.unwrap_or_default(),
             url_timeout: given.url_timeout.map_or(standard.url_timeout, Seconds::duration),
             otlp_endpoint: given.otlp_endpoint,
+            vad: given.vad.map_or(Ok(standard.vad), |detector| detector.parse())?,
             device: given.device.map_or(Ok(standard.device), |device| device.parse())?,
             threads: given.threads,
             batch_size: given.batch_size.unwrap_or(standard.batch_size),
@@ -325,11 +330,13 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let file = file("port = 9\nmodel = 'tiny'\nmax_audio_seconds = '10m'\nmax_upload_bytes = 5\napi_keys = ['k']");
+        let file = file(
+            "port = 9\nmodel = 'tiny'\nvad = 'pyannote'\nmax_audio_seconds = '10m'\nmax_upload_bytes = 5\napi_keys = ['k']",
+        );
         let settings = Settings::from_given(flags("--port 0 --preload tiny,base --max-models -1").over(file.unwrap()));
         let settings = settings.unwrap();
         assert_eq!((settings.port, settings.model.as_str(), settings.max_audio_seconds), (0, "tiny", 600.0));
-        assert_eq!((settings.max_upload_bytes, settings.max_models), (5, None));
+        assert_eq!((settings.max_upload_bytes, settings.max_models, settings.vad), (5, None, VoiceDetector::Pyannote));
         assert_eq!(settings.preload, ["tiny", "base"]);
         assert_eq!(settings.api_keys[0].expose(), "k");
     }
@@ -354,6 +361,7 @@ mod tests {
             ("--batch-size 100000", "batch_size"),
             ("--max-upload-bytes 0", "max_upload_bytes"),
             ("--device tpu", "unknown device 'tpu'"),
+            ("--vad webrtc", "unknown voice detector 'webrtc'"),
             ("--cors-origins example.org", "'example.org' in cors_origins"),
             ("--cors-origins https://example.org/path", "cors_origins"),
             ("--api-key-file /nowhere/at/all", "cannot be read"),

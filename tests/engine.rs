@@ -23,7 +23,7 @@ use palabra::{
     models::whisper::tokenizer::Task,
     progress::Watch,
     span::Span,
-    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions},
+    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions, vad::VadOptions},
     transcript::Transcript,
 };
 
@@ -250,10 +250,10 @@ fn voices(need: &Need) {
 
 fn language(need: &Need) {
     let pipeline = need.engine.pipeline("base", None, &Watch::silent()).unwrap();
-    let heard = pipeline.detect_language(need.decoded(), &Watch::silent()).unwrap();
+    let heard = pipeline.detect_language(need.decoded(), &VadOptions::default(), &Watch::silent()).unwrap();
     assert_eq!((heard[0].0.code(), heard.len()), ("en", 99));
     assert!(heard[0].1 > 0.5 && heard.iter().map(|(_, probability)| probability).sum::<f32>() > 0.99);
-    let silence = pipeline.detect_language(need.part(0.0, 5.0), &Watch::silent()).unwrap();
+    let silence = pipeline.detect_language(need.part(0.0, 5.0), &VadOptions::default(), &Watch::silent()).unwrap();
     assert!(silence.is_empty(), "{silence:?}");
 }
 

@@ -81,10 +81,13 @@ pub struct TranscribeArguments {
     /// JSON also tells the time of every character
     #[arg(long, help_heading = "Times")]
     chars: bool,
+    /// Network that finds speech: silero, or pyannote, which --diarize hears with anyway
+    #[arg(long, value_name = "NAME", default_value = "silero", help_heading = "Times")]
+    vad: String,
     /// Speech begins where its probability rises to this
     #[arg(long, value_name = "PROBABILITY", default_value_t = 0.5, allow_hyphen_values = true, help_heading = "Times")]
     vad_onset: f32,
-    /// Speech ends where its probability falls below this [default: 0.15 below the onset]
+    /// Speech ends where its probability falls below this [default: 0.15 below the onset; 0.137 for pyannote]
     #[arg(long, value_name = "PROBABILITY", allow_hyphen_values = true, help_heading = "Times")]
     vad_offset: Option<f32>,
     /// Longest chunk handed to Whisper, in seconds, 1 to 30
@@ -165,7 +168,7 @@ impl TranscribeArguments {
             Some(language) => LanguageChoice::Fixed(language.parse::<Language>()?),
         };
         let options = Options {
-            vad: VadOptions::with_thresholds(Some(self.vad_onset), self.vad_offset)?,
+            vad: VadOptions::with_thresholds(self.vad.parse()?, Some(self.vad_onset), self.vad_offset)?,
             chunk: self.chunks(),
             transcribe: TranscribeOptions {
                 language,

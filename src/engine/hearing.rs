@@ -14,7 +14,7 @@ use crate::{
         embed::{BATCH, Embedder, FeatureExtractor},
         identify::Voice,
         segment::{self, SegmentPlan, SegmentStage, Segmentation},
-        vad::{self, Detection, VadOptions},
+        vad::{self, Detection, VadOptions, VoiceDetector},
     },
     weights::Store,
 };
@@ -82,13 +82,37 @@ impl Hearing {
 
     /// Where there is speech.
     pub(super) fn detect(&self, audio: &Audio, options: &VadOptions, watch: &Watch) -> Result<Detection> {
-        vad::detect(self.voice(watch)?.as_ref(), audio, options, watch)
+        self.hear(audio, options, watch).map(|(detection, _)| detection)
     }
 
-    /// Who speaks when.
-    pub(super) fn diarize(&self, audio: &Audio, options: &DiarizeOptions, watch: &Watch) -> Result<Diarization> {
+    /// Where there is speech; and what the segmentation network has heard, where it was asked, so that telling speakers
+    /// apart need not ask it again.
+    pub(super) fn hear(
+        &self,
+        audio: &Audio,
+        options: &VadOptions,
+        watch: &Watch,
+    ) -> Result<(Detection, Option<Segmentation>)> {
+        options.validate()?;
+        match options.detector {
+            VoiceDetector::Silero => Ok((vad::detect(self.voice(watch)?.as_ref(), audio, options, watch)?, None)),
+            VoiceDetector::Pyannote => {
+                let segmentation = self.segment(audio, StageName::Vad, watch)?;
+                Ok((vad::detect_in(&segmentation, options)?, Some(segmentation)))
+            }
+        }
+    }
+
+    /// Who speaks when; `heard` is what the segmentation network has heard, where it was asked before.
+    pub(super) fn diarize(
+        &self,
+        audio: &Audio,
+        heard: Option<Segmentation>,
+        options: &DiarizeOptions,
+        watch: &Watch,
+    ) -> Result<Diarization> {
         options.bounds()?;
-        let segmentation = self.segment(audio, watch)?;
+        let segmentation = heard.map_or_else(|| self.segment(audio, StageName::Diarize, watch), Ok)?;
         let speakers = self.speakers(watch)?;
         let plan = Plan::new(audio, segmentation, options, (speakers.architecture, &speakers.extractor))?;
         plan.conclude(speakers.embed(&plan, audio, watch)?)
@@ -96,7 +120,7 @@ impl Hearing {
 
     /// The voice of the speaker in `audio`, of whoever speaks most where there are several: the mean of its windows.
     pub(super) fn voice_of(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
-        let segmentation = self.segment(audio, watch)?;
+        let segmentation = self.segment(audio, StageName::Diarize, watch)?;
         let speakers = self.speakers(watch)?;
         let plan =
             Plan::new(audio, segmentation, &DiarizeOptions::default(), (speakers.architecture, &speakers.extractor))?;
@@ -124,18 +148,20 @@ impl Hearing {
         self.segmenter.get("segmentation-3.0", &everything(), watch, fetch, load)
     }
 
-    /// Who is active when, in windows of ten seconds.
-    fn segment(&self, audio: &Audio, watch: &Watch) -> Result<Segmentation> {
+    /// Who is active when, in windows of ten seconds; it is all of voice detection and a part of diarization.
+    fn segment(&self, audio: &Audio, stage: StageName, watch: &Watch) -> Result<Segmentation> {
         let plan = SegmentPlan::new(audio, segment::STEP)?;
         let batcher = self.segmenter(watch)?;
         let mut session = batcher.session(STRETCHES_AT_WORK);
         (0..plan.stretches()).for_each(|index| session.submit(index, plan.stretch(index)));
         let mut heard = vec![None; plan.stretches()];
+        let part = if stage == StageName::Vad { 1.0 } else { SEGMENTED };
         for done in 0..plan.stretches() {
-            watch.step(StageName::Diarize, SEGMENTED * plan.start(done), audio.duration())?;
+            watch.step(stage, part * plan.start(done), audio.duration())?;
             let (index, stretch) = session.next(watch)?;
             heard[index] = Some(stretch);
         }
+        watch.step(stage, part * audio.duration(), audio.duration())?;
         Ok(plan.conclude(heard.into_iter().flatten().collect()))
     }
 }

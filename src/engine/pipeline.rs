@@ -29,6 +29,7 @@ use crate::{
         diarize::{Diarization, DiarizeOptions},
         identify::KnownVoices,
         script::Script,
+        segment::Segmentation,
         transcribe::{TranscribeOptions, Transcriber},
         vad::VadOptions,
         write::Writer,
@@ -194,13 +195,13 @@ impl Pipeline {
         let mut clock = Clock::new(self.load_time(), decode_seconds);
         let audio = decoded.audio;
 
-        let speech = clock.time("vad", || self.hearing.detect(&audio, &options.vad, watch))?;
+        let (speech, heard) = clock.time("vad", || self.hearing.hear(&audio, &options.vad, watch))?;
         let chunks = chunk::chunks(&audio, &speech, &options.chunk)?;
         let stopped = AtomicBool::new(false);
         let (told, spoken) = std::thread::scope(|scope| {
             let listening = options.diarize.as_ref().map(|wanted| {
                 let (audio, stopped) = (&audio, &stopped);
-                scope.spawn(move || self.listen(audio, wanted, &watch.or_when(stopped)))
+                scope.spawn(move || self.listen(audio, heard, wanted, &watch.or_when(stopped)))
             });
             let mut teller =
                 Teller { listening, turns: None, waiting: Vec::new(), told: Vec::new(), options, listener };
@@ -249,18 +250,24 @@ impl Pipeline {
     }
 
     /// Who speaks when, and how long it took to know.
-    fn listen(&self, audio: &Audio, wanted: &DiarizeOptions, watch: &Watch) -> Result<Listened> {
+    fn listen(
+        &self,
+        audio: &Audio,
+        heard: Option<Segmentation>,
+        wanted: &DiarizeOptions,
+        watch: &Watch,
+    ) -> Result<Listened> {
         let started = Instant::now();
-        let found = self.hearing.diarize(audio, wanted, watch)?;
+        let found = self.hearing.diarize(audio, heard, wanted, watch)?;
         Ok(Listened { found, seconds: started.elapsed().as_secs_f64() })
     }
 
-    /// The language of a recording, likeliest first, with probabilities; empty where nothing is said.
+    /// The language of a recording, likeliest first, with probabilities; empty where nothing is said, as found by `vad`.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor operation.
-    pub fn detect_language(&self, decoded: Decoded, watch: &Watch) -> Result<Vec<(Language, f32)>> {
-        let chunks = self.chunks(&decoded, &Options::default(), watch)?;
+    /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor operation.
+    pub fn detect_language(&self, decoded: Decoded, vad: &VadOptions, watch: &Watch) -> Result<Vec<(Language, f32)>> {
+        let chunks = self.chunks(&decoded, &Options { vad: vad.clone(), ..Options::default() }, watch)?;
         if !self.transcriber.tokenizer().is_multilingual() {
             return Ok(if chunks.is_empty() { Vec::new() } else { vec![(Language::ENGLISH, 1.0)] });
         }

@@ -268,7 +268,7 @@ impl Engine {
         watch: &Watch,
     ) -> Result<Transcript> {
         let started = Instant::now();
-        let found = self.0.hearing.diarize(&decoded.audio, options, watch)?;
+        let found = self.0.hearing.diarize(&decoded.audio, None, options, watch)?;
         let mut transcript = Transcript::assemble(Vec::new(), &[], SpeakerChanges::default());
         transcript.turns = found.turns;
         transcript.voices = found.voices;

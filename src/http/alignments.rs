@@ -25,7 +25,7 @@ use crate::{
     engine::{GivenText, Options},
     formats::{self, Format},
     span::Span,
-    stages::language::LanguageChoice,
+    stages::{language::LanguageChoice, vad::VadOptions},
     transcript::{Segment, Source, Transcript, Word},
 };
 
@@ -54,6 +54,9 @@ struct AlignmentForm {
     /// In the place of `file`: where the recording lies, on a host that the operator allows.
     #[schema(nullable = false, example = "https://media.example.com/talk.mp3")]
     url: Option<String>,
+    /// The network that finds speech, `silero` or `pyannote`; without it, the service's own.
+    #[schema(nullable = false, pattern = "^(silero|pyannote)$")]
+    vad_method: Option<String>,
     /// The Whisper model that tells the language, and whose attention places the words where there is no aligner for it; the
     /// service's own where it is absent or named whisper-1.
     #[schema(nullable = false, example = "base")]
@@ -87,6 +90,7 @@ struct Ask {
     language: LanguageChoice,
     given: GivenText,
     format: Format,
+    vad: VadOptions,
 }
 
 impl Ask {
@@ -113,14 +117,15 @@ impl Ask {
         let model = fields.text("model");
         let language = fields.parse("language", language).unwrap_or_default();
         let format = fields.choice("response_format", &formats).unwrap_or(Format::Json);
+        let vad = app.options(&mut fields).vad;
         fields.finish()?;
         let given = given.ok_or_else(Failure::internal)?;
         let model = Model::find(model.as_deref().unwrap_or_default(), app)?.name;
-        Ok(Self { model, language, given, format })
+        Ok(Self { model, language, given, format, vad })
     }
 
     fn options(&self) -> Options {
-        let mut options = Options::default();
+        let mut options = Options { vad: self.vad.clone(), ..Options::default() };
         options.transcribe.language = self.language;
         options
     }

@@ -1,11 +1,19 @@
-//! Which models a request may name.
+//! Which models a request may name, and what the service does where it names none.
 
 use std::path::Path;
 
 use actix_web::http::StatusCode;
 
-use super::{app::App, failure::Failure, fields::quoted};
-use crate::weights::Role;
+use super::{
+    app::App,
+    failure::Failure,
+    fields::{Fields, quoted},
+};
+use crate::{
+    engine::Options,
+    stages::vad::{VadOptions, VoiceDetector},
+    weights::Role,
+};
 
 impl App {
     /// The name under which the engine knows the model that a request asks for; `None` asks for the service's own. A name
@@ -31,6 +39,17 @@ impl App {
         let names: Vec<&str> = names.collect();
         let message = format!("the model {} is not known here; choose one of {}", quoted(wanted), names.join(", "));
         Err(Failure::new(StatusCode::NOT_FOUND, message).named("model_not_found"))
+    }
+
+    /// What is done for a request that says nothing of it, with speech found as its field `vad_method` or else the settings
+    /// say. What is wrong with the field is noted in `fields`.
+    pub fn options(&self, fields: &mut Fields<'_>) -> Options {
+        Options { vad: self.vad(fields.choice("vad_method", &VoiceDetector::NAMES)), ..Options::default() }
+    }
+
+    /// How speech is found: by the network that a request names, or else the settings.
+    pub fn vad(&self, named: Option<VoiceDetector>) -> VadOptions {
+        VadOptions::of(named.unwrap_or(self.settings().vad))
     }
 }
 

@@ -73,6 +73,9 @@ struct TranscribeForm {
     /// Whether characters get times too, as `chars` of each segment.
     #[schema(nullable = false, default = false)]
     return_char_alignments: Option<bool>,
+    /// The network that finds speech, `silero` or `pyannote`; without it, the service's own.
+    #[schema(nullable = false, pattern = "^(silero|pyannote)$")]
+    vad_method: Option<String>,
     /// Whether speakers are told apart.
     #[schema(nullable = false, default = false)]
     diarize_audio: Option<bool>,
@@ -157,6 +160,7 @@ impl Ask {
         let changes = fields.choice("speaker_changes", &SpeakerChanges::NAMES);
         let embeddings = fields.boolean("speaker_embeddings").unwrap_or(false);
         let known = known_speakers(&mut fields);
+        let mut options = app.options(&mut fields);
         let about_speakers = [
             ("speaker_changes", changes.is_some()),
             ("speaker_embeddings", embeddings),
@@ -167,7 +171,6 @@ impl Ask {
             fields.refuse(name, reason, "value_error");
         }
         fields.finish()?;
-        let mut options = Options::default();
         options.transcribe.batch_size = batch_size;
         options.transcribe.language = language.map_or(LanguageChoice::Detect, LanguageChoice::Fixed);
         options.align = if word_times { Align::Auto } else { Align::Off };

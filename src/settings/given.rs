@@ -196,6 +196,9 @@ pub struct Given {
     #[arg(long, env = "PALABRA_OTLP_ENDPOINT", value_name = "URL", help_heading = "Listening", hide_env_values = true)]
     pub otlp_endpoint: Option<Url>,
 
+    /// Network that finds speech for requests that name none: silero or pyannote [default: silero]
+    #[arg(long, env = "PALABRA_VAD", value_name = "NAME", help_heading = "Models", hide_env_values = true)]
+    pub vad: Option<String>,
     /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1 [default: auto]
     #[arg(long, env = "PALABRA_DEVICE", value_name = "DEVICE", help_heading = "Machine", hide_env_values = true)]
     pub device: Option<String>,
@@ -236,6 +239,7 @@ impl Given {
             url_hosts: self.url_hosts.or(other.url_hosts),
             url_timeout: self.url_timeout.or(other.url_timeout),
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
+            vad: self.vad.or(other.vad),
             device: self.device.or(other.device),
             threads: self.threads.or(other.threads),
             batch_size: self.batch_size.or(other.batch_size),

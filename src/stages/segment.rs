@@ -118,6 +118,11 @@ impl Segmentation {
         }
     }
 
+    /// The frame on the grid of the whole recording that speaks for a sample; the first one also speaks for what lies before it.
+    pub fn frame_at(&self, sample: usize) -> usize {
+        sample.saturating_sub((FRAME_LENGTH - FRAME_SHIFT) / 2) / FRAME_SHIFT
+    }
+
     /// The moment that a frame on the grid of the whole recording speaks for, in seconds: `FRAME_SHIFT` samples around the
     /// middle of what the frame sees.
     pub fn frame_span(&self, frame: usize) -> Span {

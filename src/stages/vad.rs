@@ -1,8 +1,12 @@
 //! Voice detection: from the probability of speech per window to the stretches that hold speech.
 //!
 //! Reference: `get_speech_timestamps_from_probs` of silero-vad 6.2 without a longest speech; long stretches are the
-//! business of [`chunk`](super::chunk).
+//! business of [`chunk`](super::chunk). The probabilities come from Silero VAD or, where the caller prefers it, from the
+//! segmentation network that diarization hears with.
 
+use std::str::FromStr;
+
+use super::segment::Segmentation;
 use crate::{
     audio::Audio,
     error::{Error, Result},
@@ -11,9 +15,37 @@ use crate::{
     span::{Span, samples_of},
 };
 
-/// How probabilities become stretches of speech.
+/// The network that hears where there is speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VoiceDetector {
+    /// Silero VAD 6: quick.
+    #[default]
+    Silero,
+    /// pyannote's segmentation network: slower; it costs nothing beside diarization, which hears with it anyway.
+    Pyannote,
+}
+
+impl VoiceDetector {
+    /// All of them, by the names that users type.
+    pub const NAMES: [(&str, Self); 2] = [("silero", Self::Silero), ("pyannote", Self::Pyannote)];
+}
+
+impl FromStr for VoiceDetector {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()));
+        found
+            .map(|(_, detector)| *detector)
+            .ok_or_else(|| Error::Request(format!("unknown voice detector '{name}': choose silero or pyannote")))
+    }
+}
+
+/// How speech is heard, and how probabilities become stretches of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VadOptions {
+    /// The network that gives the probabilities.
+    pub detector: VoiceDetector,
     /// Speech begins at this probability.
     pub onset: f32,
     /// Speech may end below this probability.
@@ -27,22 +59,35 @@ pub struct VadOptions {
 }
 
 impl Default for VadOptions {
-    /// The reference's defaults.
+    /// Those of the default detector.
     fn default() -> Self {
-        Self { onset: 0.5, offset: 0.35, min_speech: 0.25, min_silence: 0.1, pad: 0.03 }
+        Self::of(VoiceDetector::default())
     }
 }
 
 impl VadOptions {
-    /// The defaults with the thresholds that the caller names. An offset that is not named lies 0.15 below the onset, as
-    /// in the reference.
+    /// A detector's defaults: those of silero-vad 6.2, and those with which WhisperX runs pyannote's network.
+    pub fn of(detector: VoiceDetector) -> Self {
+        match detector {
+            VoiceDetector::Silero => {
+                Self { detector, onset: 0.5, offset: 0.35, min_speech: 0.25, min_silence: 0.1, pad: 0.03 }
+            }
+            VoiceDetector::Pyannote => {
+                Self { detector, onset: 0.5, offset: 0.363, min_speech: 0.1, min_silence: 0.1, pad: 0.03 }
+            }
+        }
+    }
+
+    /// A detector's defaults with the thresholds that the caller names. An offset that is not named lies as far below the
+    /// onset as it does by default.
     ///
     /// # Errors
     /// As [`validate`](Self::validate).
-    pub fn with_thresholds(onset: Option<f32>, offset: Option<f32>) -> Result<Self> {
-        let defaults = Self::default();
+    pub fn with_thresholds(detector: VoiceDetector, onset: Option<f32>, offset: Option<f32>) -> Result<Self> {
+        let defaults = Self::of(detector);
+        let below = defaults.onset - defaults.offset;
         let onset = onset.unwrap_or(defaults.onset);
-        let offset = offset.unwrap_or_else(|| (onset - 0.15).max(0.01).min(onset));
+        let offset = offset.unwrap_or_else(|| (onset - below).max(0.01).min(onset));
         let options = Self { onset, offset, ..defaults };
         options.validate()?;
         Ok(options)
@@ -84,7 +129,7 @@ pub struct Detection {
     pub probabilities: Vec<f32>,
 }
 
-/// Finds the speech in `audio`.
+/// Finds the speech in `audio` with Silero VAD, whatever detector the options name.
 ///
 /// # Errors
 /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], or a tensor operation that failed.
@@ -94,6 +139,39 @@ pub fn detect(model: &Silero, audio: &Audio, options: &VadOptions, watch: &Watch
     let probabilities = model.probabilities(samples, watch)?;
     let spans = speech_spans(&probabilities, samples.len(), options);
     Ok(Detection { spans, probabilities })
+}
+
+/// Finds the speech in a recording, given what the segmentation network has heard in it.
+///
+/// # Errors
+/// [`Error::Request`] for options that cannot be.
+pub fn detect_in(segmentation: &Segmentation, options: &VadOptions) -> Result<Detection> {
+    options.validate()?;
+    let probabilities = in_windows(segmentation);
+    let spans = speech_spans(&probabilities, segmentation.samples, options);
+    Ok(Detection { spans, probabilities })
+}
+
+/// How likely anybody speaks, frame by frame on the average of the windows that heard it, brought into [`WINDOW`]s: of each,
+/// the mean of the frames in it, weighted by how much of it they speak for.
+fn in_windows(segmentation: &Segmentation) -> Vec<f32> {
+    let likely = segmentation.over_windows(&segmentation.speech);
+    let Some(last) = likely.len().checked_sub(1) else {
+        return vec![0.0; segmentation.samples.div_ceil(WINDOW)];
+    };
+    let frame_at = |sample: usize| segmentation.frame_at(sample).min(last);
+    let in_window = |start: usize| {
+        let end = (start + WINDOW).min(segmentation.samples);
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for (frame, likely) in likely.iter().enumerate().take(frame_at(end) + 1).skip(frame_at(start)) {
+            let own = segmentation.frame_span(frame).samples();
+            let shared = own.end.min(end).saturating_sub(own.start.max(start)) as f32;
+            (sum, weight) = (sum + shared * likely, weight + shared);
+        }
+        // Before the first frame and after the last there is only the nearest one.
+        if weight > 0.0 { sum / weight } else { likely[frame_at(start)] }
+    };
+    (0..segmentation.samples).step_by(WINDOW).map(in_window).collect()
 }
 
 /// The stretches of speech in a recording of `samples` samples, given the `probabilities` of its windows.
@@ -205,11 +283,59 @@ mod tests {
             (Some(0.3), Some(0.4), "--vad-offset"),
             (None, Some(f32::NAN), "--vad-offset"),
         ] {
-            let message = VadOptions::with_thresholds(onset, offset).map_err(|error| error.to_string());
-            assert!(message.as_ref().is_err_and(|text| text.contains(name)), "{message:?}");
+            for (_, detector) in VoiceDetector::NAMES {
+                let message = VadOptions::with_thresholds(detector, onset, offset).map_err(|error| error.to_string());
+                assert!(message.as_ref().is_err_and(|text| text.contains(name)), "{message:?}");
+            }
         }
         assert!(VadOptions { min_speech: -1.0, ..VadOptions::default() }.validate().is_err());
-        let low = VadOptions::with_thresholds(Some(0.3), None).map(|options| options.offset);
-        assert!(low.is_ok_and(|offset| (offset - 0.15).abs() < 1e-6));
+    }
+
+    #[test]
+    fn an_offset_that_is_not_named_follows_the_onset() {
+        for (detector, onset, expected) in [
+            (VoiceDetector::Silero, 0.3, 0.15),
+            (VoiceDetector::Silero, 0.1, 0.01),
+            (VoiceDetector::Pyannote, 0.5, 0.363),
+            (VoiceDetector::Pyannote, 0.4, 0.263),
+        ] {
+            let offset = VadOptions::with_thresholds(detector, Some(onset), None).map(|options| options.offset);
+            assert!(offset.as_ref().is_ok_and(|offset| (offset - expected).abs() < 1e-6), "{detector:?}: {offset:?}");
+        }
+    }
+
+    #[test]
+    fn detectors_have_names() {
+        assert_eq!("Pyannote".parse::<VoiceDetector>().ok(), Some(VoiceDetector::Pyannote));
+        assert_eq!("silero".parse::<VoiceDetector>().ok(), Some(VoiceDetector::default()));
+        let message = "webrtc".parse::<VoiceDetector>().map_err(|error| error.to_string());
+        assert!(message.is_err_and(|text| text.contains("'webrtc'") && text.contains("pyannote")));
+    }
+
+    /// A recording of 12 s in windows of 10 s, 1 s apart, in which somebody speaks from frame `from` of the recording on.
+    fn segmentation(from: usize) -> Segmentation {
+        let mut segmentation = Segmentation { samples: 192_000, step: 16_000, frames: 589, ..Segmentation::default() };
+        for window in 0..3 {
+            let first = (window * 16_000 + 135) / 270;
+            segmentation.activities.extend((0..589).map(|frame| u8::from(first + frame >= from)));
+            segmentation.speech.extend((0..589).map(|frame| if first + frame >= from { 0.9 } else { 0.1 }));
+        }
+        segmentation
+    }
+
+    #[test]
+    fn speech_of_the_segmentation_is_found_where_it_is() {
+        let options = VadOptions { pad: 0.0, ..VadOptions::of(VoiceDetector::Pyannote) };
+        for from in [100, 237, 500] {
+            let segmentation = segmentation(from);
+            let found = detect_in(&segmentation, &options).unwrap();
+            assert_eq!(found.probabilities.len(), 192_000 / WINDOW);
+            assert_eq!((found.probabilities[0], found.probabilities[374]), (0.1, 0.9));
+            let [span] = found.spans.as_slice() else { panic!("{:?}", found.spans) };
+            let begins = segmentation.frame_span(from).start;
+            assert!((span.start - begins).abs() < 0.032 && span.end == 12.0, "{span:?} for {begins}");
+        }
+        let silent = detect_in(&Segmentation { samples: 1000, ..Segmentation::default() }, &options).unwrap();
+        assert_eq!((silent.spans.len(), silent.probabilities.as_slice()), (0, [0.0, 0.0].as_slice()));
     }
 }

@@ -25,7 +25,7 @@ pub struct Needs {
 impl Needs {
     /// Looks in the cache, and fetches what is not there.
     pub fn look() -> Self {
-        let others = ["silero-vad", "campplus", "sample"].map(support::weights);
+        let others = ["silero-vad", "segmentation-3.0", "campplus", "sample"].map(support::weights);
         let with_others = |folder: Result<PathBuf, String>| {
             let missing = others.iter().find_map(|other| other.clone().err());
             folder.and_then(|folder| missing.map_or(Ok(folder), Err))

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     command::{Needs, Outcome, json, list, names, number, sample, transcribe, write_clip},
-    support::trial,
+    support::{self, trial},
 };
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
@@ -21,6 +21,8 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         trial("a_language_given_is_certain_and_one_speaker_is_one", base, |_| one_speaker()),
         trial("language_auto_and_three_speakers", base, |_| three_speakers()),
         trial("prompts_and_hotwords_set_the_spelling", base, |_| spelling()),
+        #[cfg(unix)]
+        trial("speech_is_found_by_the_network_asked_for", base, |_| voice_detectors()),
         trial("temperatures_and_thresholds_act", base, |_| temperatures()),
     ]
 }
@@ -127,6 +129,34 @@ fn spelling() {
         let outcome = transcribe(&sample(), &option).succeeded();
         assert!(outcome.text().contains("Dyane") && !outcome.text().contains("Diane"), "{option:?}: {outcome:?}");
     }
+}
+
+/// Each with a cache that lacks what the other one needs.
+#[cfg(unix)]
+fn voice_detectors() {
+    let folder = tempfile::tempdir().unwrap();
+    for (detector, own, other) in
+        [("pyannote", "segmentation-3.0", "silero-vad"), ("silero", "silero-vad", "segmentation-3.0")]
+    {
+        let cache = folder.path().join(detector);
+        let models = cache.join("models");
+        std::fs::create_dir_all(&models).unwrap();
+        for name in ["whisper-base", own] {
+            std::os::unix::fs::symlink(support::weights(name).unwrap(), models.join(name)).unwrap();
+        }
+        let run = |wanted: &str| {
+            let cache = cache.to_str().unwrap();
+            transcribe(&sample(), &["--offline", "--cache-dir", cache, "--align", "off", "--vad", wanted])
+        };
+        let heard = run(detector).succeeded();
+        assert!(heard.text().contains("New Jersey"), "{heard:?}");
+        let lacking = if detector == "silero" { "pyannote" } else { "silero" };
+        run(lacking).refused(4, &[&format!("`{other}` is not cached"), &format!("models pull {other}")]);
+    }
+    // Speech that begins only where it is certain is less speech.
+    let strict = transcribe(&sample(), &["--align", "off", "--vad", "pyannote", "--vad-onset", "0.9999"]).succeeded();
+    let usual = transcribe(&sample(), &["--align", "off", "--vad", "pyannote"]).succeeded();
+    assert_ne!(strict.stdout, usual.stdout);
 }
 
 fn temperatures() {

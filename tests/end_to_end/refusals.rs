@@ -63,6 +63,7 @@ fn options() {
         (&["--vad-onset", "2"], &["--vad-onset", "between 0 and 1"]),
         (&["--vad-onset", "-0.5"], &["--vad-onset", "between 0 and 1"]),
         (&["--vad-onset", "0.5", "--vad-offset", "0.6"], &["--vad-offset", "--vad-onset (0.5)"]),
+        (&["--vad", "webrtc"], &["unknown voice detector 'webrtc'", "silero or pyannote"]),
         (&["--threads", "0"], &["--threads", "between 1 and"]),
         (&["--threads", "5000"], &["--threads", "between 1 and"]),
         (&["--temperature", "3"], &["--temperature", "0 to 2"]),

@@ -27,7 +27,9 @@ pub struct Needs {
 
 impl Needs {
     pub fn look() -> Self {
-        let weights = ["base", "silero-vad", "campplus"].iter().try_for_each(|name| support::weights(name).map(drop));
+        let weights = ["base", "silero-vad", "segmentation-3.0", "campplus"]
+            .iter()
+            .try_for_each(|name| support::weights(name).map(drop));
         Self { sample: weights.and_then(|()| support::weights("sample")).map(|folder| folder.join("sample.wav")) }
     }
 }

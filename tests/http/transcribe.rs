@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use libtest_mimic::Trial;
-use palabra::settings::Settings;
+use palabra::{settings::Settings, stages::vad::VoiceDetector};
 use serde_json::{Value, json};
 
 use super::{
@@ -30,6 +30,7 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         with_sample("transcribe::the_answer_has_the_keys_of_both_versions", the_answer_has_the_keys_of_both_versions),
         with_sample("transcribe::without_word_times_and_speakers", without_word_times_and_speakers),
         with_sample("transcribe::characters_on_request", characters_on_request),
+        with_sample("transcribe::speech_is_found_by_the_network_asked_for", speech_is_found_by_the_network_asked_for),
         with_sample("transcribe::every_spelling_of_a_boolean_is_taken", every_spelling_of_a_boolean_is_taken),
         with_sample("transcribe::silence_and_a_blink_are_empty_transcripts", |_| {
             silence_and_a_blink_are_empty_transcripts()
@@ -91,6 +92,7 @@ fn every_wrong_field_is_told() {
         .text("min_speakers", "1.5")
         .text("max_speakers", "0x10")
         .text("hf_token", "two words")
+        .text("vad_method", "webrtc")
         .text("language", "klingon");
     let mut wrong = refused(&form).wrong_fields();
     wrong.sort();
@@ -102,6 +104,7 @@ fn every_wrong_field_is_told() {
         ("language", "value_error"),
         ("max_speakers", "int_parsing"),
         ("min_speakers", "int_parsing"),
+        ("vad_method", "literal_error"),
         ("word_level_timestamps", "bool_parsing"),
     ];
     assert_eq!(wrong, expected.map(|(field, kind)| (field.to_owned(), kind.to_owned())));
@@ -231,6 +234,23 @@ fn without_word_times_and_speakers(sample: &Path) {
         assert!(body.get("speaker_activity_segments").is_none());
         assert!(!body["full_text"].as_str().unwrap().is_empty());
     }
+}
+
+fn speech_is_found_by_the_network_asked_for(sample: &Path) {
+    let service = Service::start(Settings { vad: VoiceDetector::Pyannote, ..service::settings() });
+    let mut texts = Vec::new();
+    // The sample's windows are two stretches; the service's own choice, another, and the same by name.
+    for (method, stretches) in [("", 2), ("silero", 2), ("PYANNOTE", 4)] {
+        let form = upload(sample).text("align_audio", "false").text("language", "en").text("vad_method", method);
+        let reply = post(service.address, "/transcribe/", &form);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        texts.push(reply.json()["full_text"].as_str().unwrap().to_owned());
+        let metrics = client::get(service.address, "/metrics", &[]).text();
+        let done = format!("stage=\"segments\",outcome=\"done\"}} {stretches}\n");
+        assert!(metrics.contains(&done), "no {done} after {method:?} in {metrics}");
+    }
+    assert_eq!(texts[0], texts[2]);
+    assert!(texts.iter().all(|text| text.contains("New Jersey")), "{texts:?}");
 }
 
 fn characters_on_request(sample: &Path) {

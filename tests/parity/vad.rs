@@ -14,7 +14,7 @@ use palabra::{
     models::silero::Silero,
     progress::Watch,
     span::{SAMPLE_RATE, Span},
-    stages::vad::{VadOptions, detect, speech_spans},
+    stages::vad::{VadOptions, VoiceDetector, detect, speech_spans},
 };
 use serde_json::Value;
 
@@ -61,7 +61,8 @@ fn options(case: &Value) -> VadOptions {
     let number = |name: &str| case["options"].get(name).map(|value| value.as_f64().unwrap());
     let seconds = |name: &str, default: f64| number(name).map_or(default, |milliseconds| milliseconds / 1000.0);
     let threshold = |name: &str| number(name).map(|value| value as f32);
-    let defaults = VadOptions::with_thresholds(threshold("threshold"), threshold("neg_threshold")).unwrap();
+    let defaults =
+        VadOptions::with_thresholds(VoiceDetector::Silero, threshold("threshold"), threshold("neg_threshold")).unwrap();
     VadOptions {
         min_speech: seconds("min_speech_duration_ms", defaults.min_speech),
         min_silence: seconds("min_silence_duration_ms", defaults.min_silence),

@@ -3,6 +3,7 @@
 //! The recording comes in the form as `audio_file`, the options in the query. What they mean here:
 //! - `encode=true`: any recording that Palabra decodes. `encode=false`: raw samples, 16-bit little-endian, mono, 16 kHz;
 //! - `vad_filter`: both values give the same, since speech is always found before it is written;
+//! - `vad_method`: by which network, beyond that service;
 //! - `word_timestamps`: `words` in the JSON; the times of segments and cues come from words in any case;
 //! - `diarize`, `min_speakers`, `max_speakers`: as with that service's WhisperX engine, without a token for a model hub;
 //! - `output`: `txt` (also `text`), `vtt`, `srt`, `tsv`, `json`. Unlike there, another word is refused and not taken for txt.
@@ -28,7 +29,7 @@ use crate::{
     engine::{Align, Options},
     formats::{self, Format},
     models::whisper::tokenizer::Task,
-    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions},
+    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions, vad::VoiceDetector},
     transcript::Transcript,
 };
 
@@ -84,6 +85,9 @@ struct AsrQuery {
     /// Speech is always found before it is written; both values give the same.
     #[param(default = false)]
     vad_filter: Option<bool>,
+    /// The network that finds speech, `silero` or `pyannote`; without it, the service's own.
+    #[param(pattern = "^(silero|pyannote)$")]
+    vad_method: Option<String>,
     /// Whether the JSON has words with times.
     #[param(default = false)]
     word_timestamps: Option<bool>,
@@ -109,6 +113,9 @@ struct DetectQuery {
     /// `true`: any recording; `false`: raw samples, 16-bit little-endian, mono, 16 kHz.
     #[param(default = true)]
     encode: Option<bool>,
+    /// The network that finds speech, `silero` or `pyannote`; without it, the service's own.
+    #[param(pattern = "^(silero|pyannote)$")]
+    vad_method: Option<String>,
 }
 
 /// What a query asks for.
@@ -121,6 +128,7 @@ struct Ask {
     word_timestamps: bool,
     diarize: Option<DiarizeOptions>,
     format: Format,
+    vad: Option<VoiceDetector>,
 }
 
 impl Ask {
@@ -143,20 +151,21 @@ impl Ask {
             word_timestamps: fields.boolean("word_timestamps").unwrap_or(false),
             diarize: fields.boolean("diarize").unwrap_or(false).then_some(bounds),
             format: fields.choice("output", &FORMATS).unwrap_or(Format::Txt),
+            vad: fields.choice("vad_method", &VoiceDetector::NAMES),
         };
         fields.boolean("vad_filter");
         finish(fields, form)?;
         Ok(ask)
     }
 
-    fn options(&self) -> Options {
+    fn options(&self, app: &App) -> Options {
         let transcribe = TranscribeOptions {
             language: self.language,
             task: self.task,
             initial_prompt: self.initial_prompt.clone(),
             ..TranscribeOptions::default()
         };
-        Options { transcribe, align: Align::Auto, diarize: self.diarize, ..Options::default() }
+        Options { vad: app.vad(self.vad), transcribe, align: Align::Auto, diarize: self.diarize, ..Options::default() }
     }
 }
 
@@ -216,7 +225,7 @@ async fn asr(app: Data<App>, request: HttpRequest, body: Payload) -> Result<Http
     let disposition = disposition(upload.name.as_deref().unwrap_or(FILE), ask.format);
     let recording = decode(&work, upload, ask.encode).await?;
     let model = app.settings().model.clone();
-    let options = ask.options();
+    let options = ask.options(&app);
     let transcript = work
         .run(move |job| {
             let pipeline = job.engine().pipeline(&model, None, &job.watch())?;
@@ -250,6 +259,7 @@ async fn detect_language(app: Data<App>, request: HttpRequest, body: Payload) ->
     let query = Form::from_query(&request);
     let mut fields = query.fields();
     let encode = fields.boolean("encode").unwrap_or(true);
+    let vad = app.vad(fields.choice("vad_method", &VoiceDetector::NAMES));
     finish(fields, &form)?;
     let upload = form.file(FILE)?;
     work.received();
@@ -258,7 +268,7 @@ async fn detect_language(app: Data<App>, request: HttpRequest, body: Payload) ->
     let languages = work
         .run(move |job| {
             let pipeline = job.engine().pipeline(&model, None, &job.watch())?;
-            pipeline.detect_language(recording.decoded, &job.watch())
+            pipeline.detect_language(recording.decoded, &vad, &job.watch())
         })
         .await?;
     let mut response = HttpResponse::Ok();
@@ -314,6 +324,7 @@ mod tests {
             ("output=docx", "output", "literal_error"),
             ("encode=perhaps", "encode", "bool_parsing"),
             ("vad_filter=2", "vad_filter", "bool_parsing"),
+            ("vad_method=webrtc", "vad_method", "literal_error"),
             ("min_speakers=two", "min_speakers", "int_parsing"),
             ("max_speakers=0", "max_speakers", "greater_than_equal"),
             ("min_speakers=3&max_speakers=2", "min_speakers", "value_error"),

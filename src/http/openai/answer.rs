@@ -96,7 +96,7 @@ fn likeliest(
     if candidates.is_empty() {
         return Ok(None);
     }
-    let ranked = pipeline.detect_language(decoded.clone(), watch)?;
+    let ranked = pipeline.detect_language(decoded.clone(), &ask.options.vad, watch)?;
     Ok(ranked.into_iter().map(|(language, _)| language).find(|language| candidates.contains(language)))
 }
 

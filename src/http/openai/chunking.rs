@@ -40,7 +40,8 @@ pub fn apply(options: &mut Options, whole: Option<&str>, parts: &[(String, Strin
     if let Some(threshold) = number(&members, "threshold", (0.0, 1.0))? {
         // The ends of the range are possible in this API and not in voice detection.
         let onset = threshold.clamp(0.01, 0.99) as f32;
-        let found = VadOptions::with_thresholds(Some(onset), None).map_err(|error| wrong(&error.to_string()))?;
+        let found = VadOptions::with_thresholds(defaults.detector, Some(onset), None)
+            .map_err(|error| wrong(&error.to_string()))?;
         options.vad = VadOptions { onset: found.onset, offset: found.offset, ..defaults };
     }
     if let Some(silence) = number(&members, "silence_duration_ms", (0.0, 10_000.0))? {

@@ -1,7 +1,7 @@
 //! A form as OpenAI's clients send it, read as a request to the pipeline.
 //!
 //! Beyond OpenAI's fields it takes `align_audio`, `diarize_audio`, `num_speakers`, `min_speakers`, `max_speakers`,
-//! `speaker_changes`, `hotwords`, `batch_size` and `hf_token`. Fields that nobody knows are ignored; options that contradict one another, or
+//! `speaker_changes`, `hotwords`, `batch_size`, `vad_method` and `hf_token`. Fields that nobody knows are ignored; options that contradict one another, or
 //! that the response has no place for, are refused.
 
 use super::{
@@ -248,7 +248,7 @@ fn options(fields: &mut Fields, app: &App) -> Options {
         ..defaults
     };
     let align = if fields.boolean("align_audio").unwrap_or(true) { Align::Auto } else { Align::Off };
-    Options { transcribe, align, ..Options::default() }
+    Options { transcribe, align, ..app.options(fields) }
 }
 
 /// The temperature asked for, then the higher ones of the defaults, for text that passes no quality threshold.

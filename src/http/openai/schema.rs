@@ -103,6 +103,9 @@ pub struct TranscriptionForm {
     /// Beyond OpenAI: chunks that are written side by side.
     #[schema(nullable = false, minimum = 1, maximum = 256)]
     pub batch_size: Option<u32>,
+    /// Beyond OpenAI: the network that finds speech, `silero` or `pyannote`; without it, the service's own.
+    #[schema(nullable = false, pattern = "^(silero|pyannote)$")]
+    pub vad_method: Option<String>,
     /// Beyond OpenAI: a token of the hub, for this request's downloads alone.
     #[schema(nullable = false)]
     pub hf_token: Option<String>,
@@ -160,6 +163,9 @@ pub struct TranslationForm {
     /// Beyond OpenAI: chunks that are written side by side.
     #[schema(nullable = false, minimum = 1, maximum = 256)]
     pub batch_size: Option<u32>,
+    /// Beyond OpenAI: the network that finds speech, `silero` or `pyannote`; without it, the service's own.
+    #[schema(nullable = false, pattern = "^(silero|pyannote)$")]
+    pub vad_method: Option<String>,
     /// Beyond OpenAI: a token of the hub, for this request's downloads alone.
     #[schema(nullable = false)]
     pub hf_token: Option<String>,
