@@ -1,7 +1,12 @@
 //! Silero VAD on real speech against the reference's ONNX model and its search for speech, and against speech that people
 //! have marked.
 
-use std::{collections::HashMap, fs, path::Path, time::Instant};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -11,10 +16,16 @@ use palabra::{
         Audio,
         decode::{Limits, decode_file},
     },
-    models::silero::Silero,
+    models::{
+        segmentation::{Config, Segmenter},
+        silero::Silero,
+    },
     progress::Watch,
     span::{SAMPLE_RATE, Span},
-    stages::vad::{VadOptions, VoiceDetector, detect, speech_spans},
+    stages::{
+        segment::{STEP, segment},
+        vad::{VadOptions, VoiceDetector, detect, detect_in, speech_spans},
+    },
 };
 use serde_json::Value;
 
@@ -27,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
     let weights = support::weights("silero-vad").map(|folder| folder.join("model.safetensors"));
     let sample = weights.clone().and_then(|weights| Ok((weights, support::weights("sample")?.join("sample.wav"))));
     let data = weights.and_then(|weights| Ok((weights, support::reference_data()?.join("dev"))));
+    let both = data.clone().and_then(|data| Ok((data, support::weights("segmentation-3.0")?)));
     vec![
         support::trial("vad_speech_spans", &Ok(()), |()| spans_of_golden_probabilities()),
         support::trial("vad_sample", &sample, |(weights, path)| {
@@ -36,12 +48,21 @@ pub fn trials() -> Vec<Trial> {
             same_as_reference(&load(&weights), &dev.join("audio/long_ls_dev.flac"), "long_ls_dev");
         }),
         support::trial("vad_marked_by_hand", &data, |(weights, dev)| marked_by_hand(&load(&weights), &dev)),
+        support::trial("vad_detectors_compared", &both, |((weights, dev), segmenter)| {
+            detectors_compared(&load(&weights), &segmenter_of(&segmenter), &dev);
+        }),
     ]
 }
 
 fn load(path: &Path) -> Silero {
     let vb = VarBuilder::from_buffered_safetensors(fs::read(path).unwrap(), DType::F32, &Device::Cpu).unwrap();
     Silero::load(&vb).unwrap()
+}
+
+fn segmenter_of(folder: &Path) -> Segmenter {
+    let weights = fs::read(folder.join("model.safetensors")).unwrap();
+    let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).unwrap();
+    Segmenter::load(&vb, &Config::default()).unwrap()
 }
 
 fn decode(path: &Path) -> Audio {
@@ -109,32 +130,113 @@ fn same_as_reference(model: &Silero, path: &Path, name: &str) {
     assert_eq!(in_samples(&detection.spans), speech(&golden_spans()[name]["cases"][0]), "{name}: spans");
 }
 
-/// Frames of 10 ms against the labels, over all clips. The reference itself reaches the same figures.
-fn marked_by_hand(model: &Silero, dev: &Path) {
-    let (mut both, mut found, mut marked) = (0, 0, 0);
-    let mut labels: Vec<_> = fs::read_dir(dev.join("vad")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    labels.sort();
-    assert!(labels.len() >= 18);
-    for label in &labels {
-        let audio = decode(&dev.join("audio").join(label.with_extension("flac").file_name().unwrap()));
-        let reference: Vec<[f64; 2]> = serde_json::from_slice(&fs::read(label).unwrap()).unwrap();
-        let reference: Vec<Span> = reference.iter().map(|&[start, end]| Span::new(start, end)).collect();
-        let ours = detect(model, &audio, &VadOptions::default(), &Watch::silent()).unwrap().spans;
+/// Frames of 10 ms in which there is speech: by both, as found, as marked.
+#[derive(Default)]
+struct Frames {
+    both: usize,
+    found: usize,
+    marked: usize,
+}
+
+impl Frames {
+    fn add(&mut self, audio: &Audio, found: &[Span], marked: &[Span]) {
         for frame in 0..audio.samples().len() * 100 / SAMPLE_RATE {
             let middle = (frame as f64 + 0.5) / 100.0;
             let inside = |spans: &[Span]| spans.iter().any(|span| span.start <= middle && middle < span.end);
-            let (ours, reference) = (inside(&ours), inside(&reference));
-            both += usize::from(ours && reference);
-            found += usize::from(ours);
-            marked += usize::from(reference);
+            let (found, marked) = (inside(found), inside(marked));
+            self.both += usize::from(found && marked);
+            self.found += usize::from(found);
+            self.marked += usize::from(marked);
         }
     }
-    let (precision, recall) = (both as f64 / found as f64, both as f64 / marked as f64);
-    println!(
-        "{} clips marked by hand: precision {:.2} %, recall {:.2} %",
-        labels.len(),
-        precision * 100.0,
-        recall * 100.0
-    );
+
+    fn precision(&self) -> f64 {
+        self.both as f64 / self.found as f64
+    }
+
+    fn recall(&self) -> f64 {
+        self.both as f64 / self.marked as f64
+    }
+
+    /// What is missed and what is found amiss, in parts of the speech.
+    fn error(&self) -> f64 {
+        (self.marked + self.found - 2 * self.both) as f64 / self.marked as f64
+    }
+}
+
+/// Speech as people have marked it in a recording.
+type Marked = (Audio, Vec<Span>);
+
+/// The clips of ten-vad, whose speech is marked.
+fn marked_clips(dev: &Path) -> Vec<Marked> {
+    let mut labels: Vec<_> = fs::read_dir(dev.join("vad")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    labels.sort();
+    assert!(labels.len() >= 18);
+    let clip = |label: &PathBuf| {
+        let audio = decode(&dev.join("audio").join(label.with_extension("flac").file_name().unwrap()));
+        let marked: Vec<[f64; 2]> = serde_json::from_slice(&fs::read(label).unwrap()).unwrap();
+        (audio, marked.iter().map(|&[start, end]| Span::new(start, end)).collect())
+    };
+    labels.iter().map(clip).collect()
+}
+
+/// Recordings of which is known who speaks when: those whose names begin so.
+fn marked_conversations(dev: &Path, prefix: &str) -> Vec<Marked> {
+    let mut found = Vec::new();
+    for line in fs::read_to_string(dev.join("manifest.jsonl")).unwrap().lines() {
+        let recording: Value = serde_json::from_str(line).unwrap();
+        let turns = recording["rttm_words"].as_str().or(recording["rttm"].as_str());
+        if let (true, Some(turns)) = (recording["id"].as_str().unwrap().starts_with(prefix), turns) {
+            let spans = fs::read_to_string(dev.join(turns)).unwrap();
+            let spans = spans.lines().map(|line| {
+                let numbers: Vec<f64> = line.split_whitespace().skip(3).take(2).map(|n| n.parse().unwrap()).collect();
+                Span::new(numbers[0], numbers[0] + numbers[1])
+            });
+            found.push((decode(&dev.join(recording["path"].as_str().unwrap())), spans.collect()));
+        }
+    }
+    found
+}
+
+/// The reference itself reaches the same figures.
+fn marked_by_hand(model: &Silero, dev: &Path) {
+    let mut frames = Frames::default();
+    for (audio, marked) in marked_clips(dev) {
+        frames.add(&audio, &detect(model, &audio, &VadOptions::default(), &Watch::silent()).unwrap().spans, &marked);
+    }
+    let (precision, recall) = (frames.precision(), frames.recall());
+    println!("clips marked by hand: precision {:.2} %, recall {:.2} %", precision * 100.0, recall * 100.0);
     assert!(precision > 0.90 && recall > 0.90);
+}
+
+/// Both detectors with their defaults against what people have marked: clips, meetings by far microphones, conversations.
+fn detectors_compared(silero: &Silero, segmenter: &Segmenter, dev: &Path) {
+    for (name, recordings) in [
+        ("ten-vad", marked_clips(dev)),
+        ("ami-30s", marked_conversations(dev, "ami_")),
+        ("voxconverse", marked_conversations(dev, "voxconverse_")),
+        ("libri-conv", marked_conversations(dev, "conv_dev_")),
+    ] {
+        assert!(!recordings.is_empty(), "{name}");
+        let mut errors = Vec::new();
+        for (detector, kind) in VoiceDetector::NAMES {
+            let options = VadOptions::of(kind);
+            let mut frames = Frames::default();
+            for (audio, marked) in &recordings {
+                let found = match kind {
+                    VoiceDetector::Silero => detect(silero, audio, &options, &Watch::silent()),
+                    VoiceDetector::Pyannote => {
+                        let heard = segment(segmenter, &Device::Cpu, audio, STEP, &Watch::silent()).unwrap();
+                        detect_in(&heard, &options)
+                    }
+                };
+                frames.add(audio, &found.unwrap().spans, marked);
+            }
+            let [precision, recall, error] =
+                [frames.precision(), frames.recall(), frames.error()].map(|part| part * 100.0);
+            println!("{name}, {detector}: precision {precision:.2} %, recall {recall:.2} %, error {error:.2} %");
+            errors.push(frames.error());
+        }
+        assert!(errors.iter().all(|error| *error < 0.35), "{name}: {errors:?}");
+    }
 }
