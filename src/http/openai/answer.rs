@@ -77,7 +77,7 @@ impl Ready {
         let hub_token = ask.hub_token.as_ref().map(|token| token.expose());
         let pipeline = job.engine().pipeline(&ask.model.name, hub_token, &watch)?;
         let mut options = ask.options.clone();
-        if let Some(language) = likeliest(&pipeline, &ask.candidates, decoded, &watch)? {
+        if let Some(language) = likeliest(&pipeline, ask, decoded, &watch)? {
             options.transcribe.language = LanguageChoice::Fixed(language);
         }
         pipeline.check(&options)?;
@@ -89,14 +89,14 @@ impl Ready {
 /// The likeliest of several languages for the whole recording; `None` where none is given or nothing is said.
 fn likeliest(
     pipeline: &Pipeline,
-    candidates: &[Language],
+    Ask { candidates, options, .. }: &Ask,
     decoded: &Decoded,
     watch: &Watch,
 ) -> Result<Option<Language>, Error> {
     if candidates.is_empty() {
         return Ok(None);
     }
-    let ranked = pipeline.detect_language(decoded.clone(), &ask.options.vad, watch)?;
+    let ranked = pipeline.detect_language(decoded.clone(), &options.vad, watch)?;
     Ok(ranked.into_iter().map(|(language, _)| language).find(|language| candidates.contains(language)))
 }
 
