@@ -103,7 +103,7 @@ impl DiarizeOptions {
 }
 
 /// The windows of a recording that want an embedding, and what becomes of these.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     segmentation: Segmentation,
     /// How likely anybody speaks, by frame of the recording; `None` outside of speech.
@@ -149,6 +149,11 @@ impl Plan {
         let (speech, windows) = found;
         let frames = windows.first().map_or(0, |window| extractor.frames(samples_of(window.duration())));
         Ok(Self { segmentation, speech, overlap, windows, frames, duration, clusters })
+    }
+
+    /// The same with other thresholds, as a search for the best ones tries them.
+    pub fn clustered_by(self, clusters: ClusterOptions) -> Self {
+        Self { clusters, ..self }
     }
 
     /// How many embeddings are wanted.
@@ -271,6 +276,21 @@ pub fn diarize(
 ) -> Result<Diarization> {
     let extractor = FeatureExtractor::new(embedder.features());
     let plan = Plan::new(audio, segmentation, options, (embedder.architecture(), &extractor))?;
+    plan.conclude(embed_all(&plan, embedder, device, audio, watch)?)
+}
+
+/// The embeddings that `plan` wants, with an embedder of one's own.
+///
+/// # Errors
+/// [`Error::Cancelled`], or a tensor operation that failed.
+pub fn embed_all(
+    plan: &Plan,
+    embedder: &SpeakerEmbedder,
+    device: &Device,
+    audio: &Audio,
+    watch: &Watch,
+) -> Result<Vec<Option<Vec<f32>>>> {
+    let extractor = FeatureExtractor::new(embedder.features());
     let mut embeddings = Vec::with_capacity(plan.windows());
     for first in (0..plan.windows()).step_by(BATCH) {
         watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
@@ -280,7 +300,7 @@ pub fn diarize(
         embeddings.extend(made.into_iter().map(|speakers| speakers.into_iter().flatten().next()));
     }
     watch.step(StageName::Diarize, audio.duration(), audio.duration())?;
-    plan.conclude(embeddings)
+    Ok(embeddings)
 }
 
 /// The frames in which somebody speaks.

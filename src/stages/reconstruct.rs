@@ -40,7 +40,8 @@ struct Run {
 pub fn reconstruct(frames: &[[Option<Heard>; 2]], moment: impl Fn(usize) -> Span, duration: f64) -> Tracks {
     let shortest = |run: &Run| moment(run.end - 1).end - moment(run.start).start < SHORTEST_TURN;
     let first = absorb_short(runs(frames.iter().map(|heard| heard[0])), shortest);
-    let second = runs(frames.iter().map(|heard| heard[1]));
+    let mut second = runs(frames.iter().map(|heard| heard[1]));
+    second.retain(|run| !shortest(run) || touches(run, &first));
     let turn = |run: &Run| Turn {
         span: Span::new(moment(run.start).start, moment(run.end - 1).end),
         speaker: Speaker(u16::try_from(run.cluster).unwrap_or(u16::MAX)),
@@ -64,6 +65,12 @@ fn runs(frames: impl Iterator<Item = Option<Heard>>) -> Vec<Run> {
         }
     }
     runs
+}
+
+/// Whether a run of somebody who is heard beside another goes on from, or into, one in which he is heard most.
+fn touches(run: &Run, first: &[Run]) -> bool {
+    let from = first.partition_point(|other| other.end < run.start);
+    first[from..].iter().take_while(|other| other.start <= run.end).any(|other| other.cluster == run.cluster)
 }
 
 /// Gives every run that is too short to the longer of the runs that touch it, the shortest first.
@@ -200,15 +207,15 @@ mod tests {
     #[test]
     fn turns_are_widened_and_joined_over_short_pauses() {
         let found = tracks("..aaaa....aaaa........aaaa..");
-        assert_eq!(shown(&found.turns), [(10, 150, 0), (210, 270, 0)]);
+        assert_eq!(shown(&found.turns), [(13, 147, 0), (213, 267, 0)]);
         assert_eq!(shown(&found.exclusive), shown(&found.turns));
     }
 
     #[test]
     fn the_exclusive_track_has_one_speaker_at_a_time() {
         let found = tracks("...aaaaBBBBbbbb...");
-        assert_eq!(shown(&found.turns), [(20, 80, 0), (60, 160, 1), (60, 120, 25)]);
-        assert_eq!(shown(&found.exclusive), [(20, 70, 0), (70, 160, 1)]);
+        assert_eq!(shown(&found.turns), [(23, 77, 0), (63, 157, 1), (63, 117, 25)]);
+        assert_eq!(shown(&found.exclusive), [(23, 70, 0), (70, 157, 1)]);
         assert!(found.turns.iter().all(|turn| (turn.confidence - 0.5).abs() < 1e-6));
     }
 
@@ -220,8 +227,14 @@ mod tests {
     #[test]
     fn slips_go_to_the_longer_neighbour_and_lone_words_stay() {
         assert_eq!(shown(&tracks("aaaaabbaaaaaaa").turns), [(0, 140, 0)]);
-        assert_eq!(shown(&tracks("aaaaabbcccc").turns), [(0, 80, 0), (60, 110, 2)]);
-        assert_eq!(shown(&tracks(".......bb......").turns), [(60, 100, 1)]);
+        assert_eq!(shown(&tracks("aaaaabbcccc").turns), [(0, 77, 0), (63, 110, 2)]);
+        assert_eq!(shown(&tracks(".......bb......").turns), [(63, 97, 1)]);
+    }
+
+    #[test]
+    fn a_moment_beside_another_is_a_slip_unless_a_turn_goes_on() {
+        assert_eq!(shown(&tracks("aaaaAAaaaa").turns), [(0, 100, 0)]);
+        assert_eq!(shown(&tracks("aaaaAAzzzz").turns), [(0, 67, 0), (33, 100, 25)]);
     }
 
     #[test]
