@@ -18,12 +18,15 @@ struct Arguments {
     /// Two recordings of one voice each.
     #[arg(num_args = 2)]
     files: Vec<PathBuf>,
+    /// What hears them: campplus, wespeaker-resnet34, ecapa-tdnn, or a folder.
+    #[arg(long, default_value = "campplus")]
+    model: String,
 }
 
 fn main() -> anyhow::Result<()> {
     let (arguments, watch, compute) = (Arguments::parse(), Watch::silent(), Compute::cpu());
     let store = Store::open(&StoreOptions::default())?;
-    let embedder = engine::embedder(&store.fetch("campplus", &watch)?, &compute)?;
+    let embedder = engine::embedder(&store.resolve_speaker_embedder(&arguments.model, &watch)?, &compute)?;
     let extractor = FeatureExtractor::new(embedder.features());
 
     let mut voices = Vec::new();

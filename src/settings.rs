@@ -18,6 +18,7 @@ use crate::{
     device::DeviceChoice,
     error::{Error, Result},
     stages::vad::VoiceDetector,
+    weights::Manifest,
 };
 
 /// Chunks in one batch at most, whoever asks.
@@ -56,6 +57,8 @@ pub struct Settings {
     pub align_model: Option<String>,
     /// Whether aligners may be used whose licence forbids commercial use.
     pub noncommercial_aligners: bool,
+    /// What tells voices apart; `None`: CAM++.
+    pub speaker_model: Option<String>,
     /// Requests inside at most.
     pub max_requests: usize,
     /// Seconds of audio inside at most.
@@ -103,6 +106,7 @@ impl Default for Settings {
             repositories: false,
             align_model: None,
             noncommercial_aligners: false,
+            speaker_model: None,
             max_requests: 64,
             max_queued_seconds: 4.0 * 3600.0,
             max_upload_bytes: 1 << 30,
@@ -160,6 +164,7 @@ impl Settings {
             repositories: given.repositories.unwrap_or_default(),
             align_model: given.align_model,
             noncommercial_aligners: given.noncommercial_aligners.unwrap_or_default(),
+            speaker_model: given.speaker_model,
             max_requests: given.max_requests.unwrap_or(standard.max_requests),
             max_queued_seconds: given.max_queued_seconds.map_or(standard.max_queued_seconds, |time| time.0),
             max_upload_bytes: given.max_upload_bytes.map_or(standard.max_upload_bytes, |size| size.0),
@@ -206,6 +211,13 @@ impl Settings {
             if list.iter().any(|entry| entry.trim().is_empty()) {
                 return Err(Error::Request(format!("{name} has an empty entry; drop the comma too many")));
             }
+        }
+        if let Some(model) =
+            self.speaker_model.as_ref().filter(|model| !Path::new(model).join("model.safetensors").is_file())
+        {
+            Manifest::built_in()?
+                .speaker_embedder(model)
+                .map_err(|reason| Error::Request(format!("speaker_model: {reason}")))?;
         }
         if let Some(endpoint) = &self.otlp_endpoint {
             let named = !endpoint.username().is_empty() || endpoint.password().is_some();

@@ -2,7 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{batcher::Batcher, load, metrics::Metrics, service::Keep, shelf::Shelf};
+use super::{
+    batcher::Batcher,
+    load,
+    metrics::Metrics,
+    service::{EngineOptions, Keep},
+    shelf::Shelf,
+};
 use crate::{
     audio::Audio,
     device::Compute,
@@ -25,6 +31,8 @@ pub(super) struct Hearing {
     store: Store,
     compute: Compute,
     metrics: Metrics,
+    /// The name or folder of the speaker embedder.
+    speaker_model: String,
     voice: Shelf<Silero>,
     segmenter: Shelf<Batcher<SegmentStage>>,
     speakers: Shelf<Speakers>,
@@ -36,6 +44,8 @@ struct Speakers {
     extractor: FeatureExtractor,
 }
 
+/// What tells voices apart where nothing else is named.
+const SPEAKER_MODEL: &str = "campplus";
 /// Windows of one request that are at work or wait at a time: what a long recording would hold otherwise is large.
 const WINDOWS_AHEAD: usize = 2 * BATCH;
 /// Stretches of windows of one request that are at work at a time.
@@ -46,11 +56,12 @@ const SEGMENTED: f64 = 0.4;
 const LEAST_SPEECH: f64 = 0.5;
 
 impl Hearing {
-    pub(super) fn new(store: Store, compute: Compute, metrics: Metrics) -> Self {
+    pub(super) fn new(store: Store, compute: Compute, metrics: Metrics, options: &EngineOptions) -> Self {
         Self {
             store,
             compute,
             metrics,
+            speaker_model: options.speaker_model.clone().unwrap_or_else(|| SPEAKER_MODEL.into()),
             voice: Shelf::default(),
             segmenter: Shelf::default(),
             speakers: Shelf::default(),
@@ -64,14 +75,14 @@ impl Hearing {
     }
 
     fn speakers(&self, watch: &Watch) -> Result<Arc<Speakers>> {
-        let fetch = || Ok((self.store.fetch("campplus", watch)?, 0));
+        let fetch = || Ok((self.store.resolve_speaker_embedder(&self.speaker_model, watch)?, 0));
         let load = |folder: PathBuf| {
             let network = load::embedder(&folder, &self.compute)?;
             let (architecture, extractor) = (network.architecture(), FeatureExtractor::new(network.features()));
             let stage = Embedder::new(network, self.compute.device.clone());
             Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, architecture, extractor })
         };
-        self.speakers.get("campplus", &everything(), watch, fetch, load)
+        self.speakers.get(&self.speaker_model, &everything(), watch, fetch, load)
     }
 
     /// Brings the segmentation network and the speaker embedder into memory.

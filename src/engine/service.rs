@@ -67,6 +67,8 @@ pub struct EngineOptions {
     pub align_model: Option<String>,
     /// Whether aligners may be used whose licence forbids commercial use.
     pub noncommercial_aligners: bool,
+    /// What tells voices apart: a name, or a folder. `None`: CAM++.
+    pub speaker_model: Option<String>,
     /// What else may be asked for, by exactly these names: repositories and folders that the operator has named.
     pub allowed: Vec<String>,
 }
@@ -82,6 +84,7 @@ impl Default for EngineOptions {
             folders: false,
             align_model: None,
             noncommercial_aligners: false,
+            speaker_model: None,
             allowed: Vec::new(),
         }
     }
@@ -142,7 +145,7 @@ impl Engine {
         let metrics = Metrics::default();
         let inner = Arc::new(Inner {
             admission: Admission::new(options.capacity),
-            hearing: Arc::new(Hearing::new(store.clone(), compute.clone(), metrics.clone())),
+            hearing: Arc::new(Hearing::new(store.clone(), compute.clone(), metrics.clone(), &options)),
             aligners: Arc::new(Aligners::new(store.clone(), compute.clone(), metrics.clone(), &options)),
             pipelines: Shelf::default(),
             salt: rand::random(),

@@ -111,6 +111,7 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
         repositories: settings.repositories,
         align_model: settings.align_model.clone(),
         noncommercial_aligners: settings.noncommercial_aligners,
+        speaker_model: settings.speaker_model.clone(),
         allowed: [&settings.model].into_iter().chain(&settings.preload).chain(&settings.pinned).cloned().collect(),
         ..EngineOptions::default()
     }

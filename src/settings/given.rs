@@ -129,6 +129,9 @@ pub struct Given {
         hide_env_values = true
     )]
     pub noncommercial_aligners: Option<bool>,
+    /// What tells voices apart, as a name (`palabra models list`) or a folder [default: campplus]
+    #[arg(long, env = "PALABRA_SPEAKER_MODEL", value_name = "MODEL", help_heading = "Models", hide_env_values = true)]
+    pub speaker_model: Option<String>,
 
     /// Requests that wait or are worked on at most; more are told to come again [default: 64]
     #[arg(long, env = "PALABRA_MAX_REQUESTS", value_name = "N", help_heading = "Limits", hide_env_values = true)]
@@ -229,6 +232,7 @@ impl Given {
             repositories: self.repositories.or(other.repositories),
             align_model: self.align_model.or(other.align_model),
             noncommercial_aligners: self.noncommercial_aligners.or(other.noncommercial_aligners),
+            speaker_model: self.speaker_model.or(other.speaker_model),
             max_requests: self.max_requests.or(other.max_requests),
             max_queued_seconds: self.max_queued_seconds.or(other.max_queued_seconds),
             max_upload_bytes: self.max_upload_bytes.or(other.max_upload_bytes),

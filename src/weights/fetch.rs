@@ -15,7 +15,7 @@ use super::{
     convert,
     failure::file_error,
     kind::Kind,
-    manifest::{Model, Source, Wheel},
+    manifest::{Model, Source, SourceFile, Wheel},
     record::{Record, hexadecimal, sha256_of},
     repository_folder, wheels,
 };
@@ -125,7 +125,7 @@ impl Store {
 
     fn is_in_hub_cache(&self, source: &Source) -> bool {
         let Some(repository) = &source.hub else { return false };
-        let first = source.files.first().map_or("config.json", |file| file.path.as_str());
+        let first = source.files.first().map_or("config.json", |file| file.name_on_hub());
         self.hub.is_cached(repository, source.revision.as_deref().unwrap_or(MAIN), first)
     }
 
@@ -145,14 +145,7 @@ impl Store {
             kind.convert(&workshop.raw, &workshop.finished).map_err(|error| name_repository(error, repository))?;
         } else {
             for file in &source.files {
-                self.require(repository, revision, &file.path, &mut workshop, watch)?;
-                let path = workshop.raw.join(&file.path);
-                if sha256_of(&path, watch)? != file.sha256 {
-                    return Err(Error::Weights(format!(
-                        "`{}` on the hub is not the file that the manifest describes",
-                        file.path
-                    )));
-                }
+                self.take_described(repository, revision, file, &mut workshop, watch)?;
             }
             convert::convert(source.converter, source.key.as_deref(), &workshop.raw, &workshop.finished)?;
         }
@@ -248,6 +241,29 @@ impl Store {
             }
         }
         Err(Error::Weights(format!("the repository `{repository}` holds no {listed}; name one that does")))
+    }
+
+    /// Puts a file of the hub into the workshop under the manifest's name for it.
+    fn take_described(
+        &self,
+        repository: &str,
+        revision: &str,
+        file: &SourceFile,
+        workshop: &mut Workshop,
+        watch: &Watch<'_>,
+    ) -> Result<()> {
+        let name = file.name_on_hub();
+        self.require(repository, revision, name, workshop, watch)?;
+        let (came, path) = (workshop.raw.join(name), workshop.raw.join(&file.path));
+        if let Some(sha256) = &file.sha256
+            && sha256_of(&came, watch)? != *sha256
+        {
+            return Err(Error::Weights(format!("`{name}` on the hub is not the file that the manifest describes")));
+        }
+        if came != path {
+            std::fs::rename(&came, &path).map_err(|error| file_error("write", &path, &error))?;
+        }
+        Ok(())
     }
 
     fn require(

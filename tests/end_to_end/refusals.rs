@@ -52,6 +52,7 @@ fn options() {
         (&["--num-speakers", "2"], &["--num-speakers", "add --diarize"]),
         (&["--align", "dtw", "--align-model", "x"], &["--align-model", "leave out --align dtw"]),
         (&["--align", "off", "--chars", "--format", "json"], &["--chars", "leave out --align off"]),
+        (&["--speaker-model", "ecapa"], &["--speaker-model", "add --diarize"]),
         (&["--align", "dtw", "--noncommercial-aligners"], &["--noncommercial-aligners", "leave out --align dtw"]),
         (&["--chars", "--format", "srt"], &["--chars", "add --format json"]),
         (&["--max-speakers", "2"], &["--max-speakers", "add --diarize"]),
