@@ -61,7 +61,8 @@ fn main() -> anyhow::Result<()> {
         for (plan, embeddings, reference, seconds) in &heard {
             let plan = plan.clone().clustered_by(ClusterOptions { threshold, merge, ..start.clone() });
             let found = plan.conclude(embeddings.clone())?;
-            let turn = |turn: palabra::transcript::Turn| SpeakerTurn { span: turn.span, speaker: turn.speaker.to_string() };
+            let turn =
+                |turn: palabra::transcript::Turn| SpeakerTurn { span: turn.span, speaker: turn.speaker.to_string() };
             let found: Vec<SpeakerTurn> = found.turns.into_iter().map(turn).collect();
             let time = turns::score(reference, &found, *seconds, &turns::Scoring { collar: 0.25, skip_overlap: false });
             wrong += time.missed + time.false_alarm + time.confusion;

@@ -14,6 +14,7 @@ use super::{
     embed::{BATCH, FeatureExtractor, Window, embed},
     reconstruct::{Tracks, carve, reconstruct},
     segment::Segmentation,
+    windows::{HOP, place_windows, speech_frames, stretches},
 };
 use crate::{
     audio::Audio,
@@ -24,15 +25,8 @@ use crate::{
     transcript::{Speaker, Turn},
 };
 
-/// Seconds of audio in one embedding: long enough to tell voices, short enough to hold one.
-const WINDOW: f64 = 1.5;
-/// Seconds from one window to the next. On the development recordings 0.75 s cost a fifth less and are 0.3 points worse,
-/// 0.375 s cost more and gain nothing.
-const HOP: f64 = 0.5;
 /// Speech begins where the segmentation is surer than this.
 const ONSET: f32 = 0.45;
-/// Speech goes on where the segmentation is surer than this part of the onset.
-const OFFSET: f32 = 0.67;
 /// Where more speakers are wanted than speech is found for, it is looked for again from these onsets.
 const LOWER_ONSETS: [f32; 4] = [0.35, 0.25, 0.15, 0.08];
 /// Two speak where the segmentation is surer of it than this.
@@ -41,10 +35,6 @@ const OVERLAP: f32 = 0.6;
 const SURE_OVERLAP: f32 = 0.8;
 /// All of a window counts when less than this part of it would be left.
 const LEAST_ALONE: f32 = 0.5;
-/// Windows are laid over pauses up to this, in seconds.
-const BRIDGED: f64 = 0.2;
-/// Speech shorter than this gets no window of its own, in seconds.
-const SHORTEST_SPEECH: f64 = 0.1;
 /// Recordings with fewer frames than this hold no voice to tell apart.
 const FEWEST_FRAMES: usize = 10;
 
@@ -303,51 +293,6 @@ pub fn embed_all(
     Ok(embeddings)
 }
 
-/// The frames in which somebody speaks.
-fn speech_frames(likely: &[f32], onset: f32) -> Vec<Option<f32>> {
-    let mut speaking = false;
-    let mut hear = |likely: &f32| {
-        speaking = *likely > if speaking { OFFSET * onset } else { onset };
-        speaking.then_some(*likely)
-    };
-    likely.iter().map(&mut hear).collect()
-}
-
-/// The stretches of speech, over short pauses.
-fn stretches(segmentation: &Segmentation, speech: &[Option<f32>], duration: f64) -> Vec<Span> {
-    let whole = Span::new(0.0, duration);
-    let mut stretches: Vec<Span> = Vec::new();
-    for frame in (0..speech.len()).filter(|&frame| speech[frame].is_some()) {
-        let span = segmentation.frame_span(frame).clamp(&whole);
-        match stretches.last_mut() {
-            Some(last) if span.start - last.end <= BRIDGED => last.end = span.end,
-            _ => stretches.push(span),
-        }
-    }
-    stretches.retain(|span| span.duration() >= SHORTEST_SPEECH);
-    stretches
-}
-
-/// Windows of equal length: along longer speech every [`HOP`], the last one flush with its end; around the middle of shorter speech.
-fn place_windows(speech: &[Span], duration: f64) -> Vec<Span> {
-    let length = WINDOW.min(duration);
-    let mut windows = Vec::new();
-    for span in speech {
-        let spare = span.duration() - length;
-        if spare <= 0.0 {
-            let start = (span.midpoint() - length / 2.0).clamp(0.0, duration - length);
-            windows.push(Span::new(start, start + length));
-            continue;
-        }
-        let steps = (spare / HOP - 1e-6).ceil() as usize;
-        windows.extend((0..=steps).map(|step| {
-            let start = span.start + (step as f64 * HOP).min(spare);
-            Span::new(start, start + length)
-        }));
-    }
-    windows
-}
-
 /// A cluster that is heard nowhere gets the middle of the window that is most like it: a caller who asks for a number of
 /// speakers is given that number.
 fn give_each_a_turn(tracks: &mut Tracks, windows: &Windows, clustering: &Clustering) {
@@ -400,23 +345,6 @@ mod tests {
         assert!(matches!(options(Some(5), None, Some(4)).bounds(), Err(Error::Request(_))));
         assert_eq!(options(Some(3), Some(2), Some(4)).bounds().unwrap(), (3, 3));
         assert_eq!(options(None, Some(2), None).bounds().unwrap(), (2, 65_535));
-    }
-
-    #[test]
-    fn windows_cover_speech_and_stay_inside() {
-        let speech = [Span::new(0.0, 0.4), Span::new(2.0, 5.2), Span::new(9.5, 10.0)];
-        let windows = place_windows(&speech, 10.0);
-        assert_eq!(windows[0], Span::new(0.0, 1.5));
-        assert_eq!(windows.last(), Some(&Span::new(8.5, 10.0)));
-        assert_eq!(windows[1].start, 2.0);
-        assert!((windows[windows.len() - 2].end - 5.2).abs() < 1e-9);
-        assert!(windows[1..windows.len() - 1].windows(2).all(|pair| pair[1].start - pair[0].start <= HOP + 1e-9));
-        assert!(windows.iter().all(|window| (window.duration() - 1.5).abs() < 1e-9));
-    }
-
-    #[test]
-    fn a_recording_shorter_than_a_window_is_one_window() {
-        assert_eq!(place_windows(&[Span::new(0.1, 0.5)], 0.7), [Span::new(0.0, 0.7)]);
     }
 
     /// Ten seconds: local speaker 0 in the first half, 1 in the second, nobody at either end.

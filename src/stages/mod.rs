@@ -26,5 +26,6 @@ pub mod stage;
 pub mod transcribe;
 pub mod utter;
 pub mod vad;
+pub mod windows;
 pub mod write;
 pub mod written;
