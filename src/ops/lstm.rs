@@ -375,10 +375,10 @@ mod tests {
         let y = BidirectionalLstm::new(directions)?
             .forward(&Tensor::new(&x, &candle_core::Device::Cpu)?.reshape((1, 1, 2))?)?;
         let y = y.flatten_all()?.to_vec1::<f32>()?;
-        for unit in 0..16 {
+        for (unit, y) in y.into_iter().take(16).enumerate() {
             let cell = sigmoid(gate(unit)) * gate(32 + unit).tanh();
             let expected = sigmoid(gate(48 + unit)) * cell.tanh();
-            assert!((f64::from(y[unit]) - expected).abs() < 1e-6, "unit {unit}: {} for {expected}", y[unit]);
+            assert!((f64::from(y) - expected).abs() < 1e-6, "unit {unit}: {y} for {expected}");
         }
         Ok(())
     }

@@ -371,8 +371,8 @@ fn rows<S: Lanes, const R: usize, const V: usize>(
     let width = V * S::F32_LANES;
     for column in (0..PANEL).step_by(width) {
         let mut totals = [[simd.splat_f32s(0.0); V]; R];
-        for r in 0..R {
-            for (total, part) in totals[r].iter_mut().zip(S::as_simd_f32s(&sums[r][column..column + width]).0) {
+        for (totals, sums) in totals.iter_mut().zip(&*sums) {
+            for (total, part) in totals.iter_mut().zip(S::as_simd_f32s(&sums[column..column + width]).0) {
                 *total = *part;
             }
         }
@@ -386,9 +386,9 @@ fn rows<S: Lanes, const R: usize, const V: usize>(
                 }
             }
         }
-        for r in 0..R {
-            let target = &mut sums[r][column..column + width];
-            for (target, total) in S::as_mut_simd_f32s(target).0.iter_mut().zip(totals[r]) {
+        for (sums, totals) in sums.iter_mut().zip(totals) {
+            let target = &mut sums[column..column + width];
+            for (target, total) in S::as_mut_simd_f32s(target).0.iter_mut().zip(totals) {
                 *target = total;
             }
         }
