@@ -29,8 +29,8 @@ pub struct SpeakerArguments {
     #[arg(long = "speaker", value_name = "NAME=FILE", help_heading = "Speakers")]
     known: Vec<String>,
     /// What tells voices apart (with --diarize), as a name (`palabra models list`) or a folder [default: campplus]
-    #[arg(long = "speaker-model", value_name = "MODEL", help_heading = "Speakers")]
-    pub model: Option<String>,
+    #[arg(long, value_name = "MODEL", help_heading = "Speakers")]
+    pub speaker_model: Option<String>,
     /// JSON also holds the voice of each speaker, as numbers to compare voices by (with --diarize)
     #[arg(long, help_heading = "Speakers")]
     pub speaker_embeddings: bool,
@@ -73,7 +73,7 @@ impl SpeakerArguments {
         let named = [
             ("--speaker-changes", self.speaker_changes.is_some()),
             ("--speaker", !self.known.is_empty()),
-            ("--speaker-model", self.model.is_some()),
+            ("--speaker-model", self.speaker_model.is_some()),
             ("--speaker-embeddings", self.speaker_embeddings),
         ];
         match named.iter().find(|(_, given)| *given && !diarize) {

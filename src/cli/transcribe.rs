@@ -86,7 +86,7 @@ fn load(
             folders: true,
             align_model: arguments.align_model.clone(),
             noncommercial_aligners: arguments.noncommercial_aligners,
-            speaker_model: arguments.speakers.model.clone(),
+            speaker_model: arguments.speakers.speaker_model.clone(),
             ..EngineOptions::default()
         },
     );

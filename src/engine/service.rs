@@ -234,7 +234,7 @@ impl Engine {
         let keep = self.keep();
         let started = Instant::now();
         let fetch = || {
-            watch.step(StageName::Load, 0.0, 2.0)?;
+            watch.step(StageName::Load, 0.0, 1.0)?;
             let fetched = self.fetch(&name, hub_token, own, watch);
             if matches!(fetched, Err(Error::Weights(_) | Error::Machine(_) | Error::Request(_))) {
                 self.0.metrics.loaded(false, started.elapsed());
@@ -324,9 +324,7 @@ impl Engine {
     fn load(&self, name: &str, fetched: Fetched, started: Instant, watch: &Watch) -> Result<Pipeline> {
         let transcriber = load::transcriber(&fetched.folder, &self.0.compute)?;
         let transcriber = transcriber.with_heads(self.0.aligners.heads(name)?);
-        watch.step(StageName::Load, 1.0, 2.0)?;
-        self.0.hearing.voice(watch)?;
-        watch.step(StageName::Load, 2.0, 2.0)?;
+        watch.step(StageName::Load, 1.0, 1.0)?;
         let options = &self.0.options;
         let seconds = started.elapsed().as_secs_f64();
         let places = (options.batch_size, options.spare);

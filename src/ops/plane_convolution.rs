@@ -378,11 +378,11 @@ fn rows<S: Lanes, const R: usize, const V: usize>(
         }
         for (k, weights) in weights.iter().enumerate() {
             let (vectors, _) = S::as_simd_f32s(&weights[column..column + width]);
-            for r in 0..R {
+            for (r, totals) in totals.iter_mut().enumerate() {
                 // SAFETY: r <= R - 1 and k < weights.len(), for which the assertion above makes room.
                 let value = simd.splat_f32s(unsafe { *values.get_unchecked(r * stride + k) });
                 for v in 0..V {
-                    totals[r][v] = simd.mul_add_f32s(value, vectors[v], totals[r][v]);
+                    totals[v] = simd.mul_add_f32s(value, vectors[v], totals[v]);
                 }
             }
         }
@@ -455,11 +455,11 @@ mod tests {
         for height in 1..=TILE {
             let mut sums = [[1.0; PANEL]; TILE];
             add_products(simd, &values, 5, &weights, &mut sums[..height]);
-            for row in 0..TILE {
-                for column in 0..PANEL {
+            for (row, sums) in sums.iter().enumerate() {
+                for (column, sum) in sums.iter().enumerate() {
                     let product = |k: usize| values[row * 5 + k] * weight(k, column);
                     let expected = if row < height { 1.0 + (0..7).map(product).sum::<f32>() } else { 1.0 };
-                    assert_eq!(sums[row][column], expected, "row {row} of {height}, column {column}");
+                    assert_eq!(*sum, expected, "row {row} of {height}, column {column}");
                 }
             }
         }

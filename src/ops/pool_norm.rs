@@ -264,7 +264,7 @@ mod tests {
             let x = (random((batch, time, channels))? + 3.0)?;
             let expected = oracle.forward(&x.to_dtype(DType::F64)?)?;
             // Over one step every variance is zero, and what is left of the rounding is divided by the root of 1e-5.
-            let tolerance = if time < 2 * POOL { 1e-3 } else { 3e-5 };
+            let tolerance = if time < 2 * POOL { 1e-3 } else { 1e-4 };
             assert_close(&format!("{batch}x{time}x{channels}"), &layer.forward(&x)?, &expected, tolerance)?;
         }
         Ok(())
@@ -279,11 +279,11 @@ mod tests {
         let ours = layer.forward_windows(&x, &windows, 30)?;
         let expected = oracle.forward_windows(&x.to_dtype(DType::F64)?, &windows, 30)?;
         assert_eq!(ours.dims(), [3, 10, 5]);
-        assert_close("three windows", &ours, &expected, 3e-5)?;
+        assert_close("three windows", &ours, &expected, 1e-4)?;
         let by_hand = x.narrow(0, 7, 30)?.unsqueeze(0)?.to_dtype(DType::F64)?;
         let shift = Tensor::new(&[0.1f64, -0.5, 0.0, 2.0, -3.0], &Device::Cpu)?;
         let by_hand = oracle.forward(&(by_hand * -2.5)?.broadcast_add(&shift)?.abs()?)?;
-        assert_close("the second by hand", &ours.narrow(0, 1, 1)?, &by_hand, 3e-5)
+        assert_close("the second by hand", &ours.narrow(0, 1, 1)?, &by_hand, 1e-4)
     }
 
     #[test]

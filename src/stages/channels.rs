@@ -176,6 +176,6 @@ mod tests {
         let channels = [Audio::new(tone(200.0, 0.8, 0.0, 6.0)), Audio::new(tone(330.0, 0.2, 3.0, 10.0))];
         assert_eq!(leaks(&channels), [vec![], vec![]], "it is as loud as when it speaks alone");
         assert_eq!(leaks(&[Audio::new(vec![])]), [vec![]]);
-        assert_eq!(leaks(&[]), [Vec::<Span>::new(); 0]);
+        assert!(leaks(&[]).is_empty());
     }
 }
