@@ -378,11 +378,11 @@ fn rows<S: Lanes, const R: usize, const V: usize>(
         }
         for (k, weights) in weights.iter().enumerate() {
             let (vectors, _) = S::as_simd_f32s(&weights[column..column + width]);
-            for r in 0..R {
+            for (r, totals) in totals.iter_mut().enumerate() {
                 // SAFETY: r <= R - 1 and k < weights.len(), for which the assertion above makes room.
                 let value = simd.splat_f32s(unsafe { *values.get_unchecked(r * stride + k) });
                 for v in 0..V {
-                    totals[r][v] = simd.mul_add_f32s(value, vectors[v], totals[r][v]);
+                    totals[v] = simd.mul_add_f32s(value, vectors[v], totals[v]);
                 }
             }
         }
