@@ -5,7 +5,7 @@
 //! y = leaky_relu(weight (p - mean) / sqrt(variance + 1e-5) + bias)      mean and variance of each channel over time
 //! ```
 //!
-//! Each is a pass over some megabytes a window, so the fast path makes two passes in all.
+//! By its definition each is a pass over some megabytes a window; the fast path makes three in all.
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -180,35 +180,58 @@ impl Task for Window<'_> {
         let channels = self.weight.len();
         // SAFETY: a window's results belong to its task alone.
         let y = unsafe { self.parts.part(self.place, self.x.len() / POOL) };
-        let (mut sums, mut squares) = (vec![0f64; channels], vec![0f64; channels]);
-        let (mut sum, mut square) = (vec![0f32; channels], vec![0f32; channels]);
+        let (mut sums, mut squares) = (Columns::new(channels), Columns::new(channels));
         for (y, x) in y.chunks_mut(PARTIAL * channels).zip(self.x.chunks(PARTIAL * POOL * channels)) {
             for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(POOL * channels)) {
                 match self.map {
                     Some((scale, shift)) => pool_mapped(x, scale, shift, y),
                     None => pool(x, y),
                 }
-                add(y, &mut sum, &mut square);
+                add(y, &mut sums.partial);
             }
-            for channel in 0..channels {
-                sums[channel] += f64::from(std::mem::take(&mut sum[channel]));
-                squares[channel] += f64::from(std::mem::take(&mut square[channel]));
-            }
+            sums.flush();
         }
         let steps = (y.len() / channels) as f64;
-        let (mut scale, mut shift) = (sum, square);
-        for channel in 0..channels {
-            let mean = sums[channel] / steps;
-            let variance = (squares[channel] / steps - mean * mean).max(0.0);
-            let slope = f64::from(self.weight[channel]) / (variance + EPSILON).sqrt();
-            scale[channel] = slope as f32;
-            shift[channel] = (f64::from(self.bias[channel]) - mean * slope) as f32;
+        let means: Vec<f32> = sums.totals.iter().map(|sum| (sum / steps) as f32).collect();
+        // The squares of centred values: where the mean is large, those of the values themselves leave too few digits.
+        for y in y.chunks_mut(PARTIAL * channels) {
+            for y in y.chunks_exact_mut(channels) {
+                centre(y, &means, &mut squares.partial);
+            }
+            squares.flush();
         }
+        let deviation = |squares: &f64| (squares / steps + EPSILON).sqrt();
+        let scale: Vec<f32> = squares
+            .totals
+            .iter()
+            .zip(self.weight)
+            .map(|(squares, &weight)| (f64::from(weight) / deviation(squares)) as f32)
+            .collect();
         for y in y.chunks_exact_mut(channels) {
-            for ((y, scale), shift) in y.iter_mut().zip(&scale).zip(&shift) {
-                let value = *y * scale + shift;
+            for ((y, scale), bias) in y.iter_mut().zip(&scale).zip(self.bias) {
+                let value = *y * scale + bias;
                 *y = value.max(value * SLOPE as f32);
             }
+        }
+    }
+}
+
+/// Sums of each channel, at first of some steps in f32.
+struct Columns {
+    partial: Vec<f32>,
+    totals: Vec<f64>,
+}
+
+impl Columns {
+    fn new(channels: usize) -> Self {
+        Self { partial: vec![0.0; channels], totals: vec![0.0; channels] }
+    }
+
+    /// Adds the steps so far to the totals.
+    #[inline(always)]
+    fn flush(&mut self) {
+        for (partial, total) in self.partial.iter_mut().zip(&mut self.totals) {
+            *total += f64::from(std::mem::take(partial));
         }
     }
 }
@@ -234,12 +257,20 @@ fn pool_mapped(x: &[f32], scale: f32, shift: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Adds y (C) to the sums and its squares to theirs.
+/// Adds y (C) to the sums.
 #[inline(always)]
-fn add(y: &[f32], sums: &mut [f32], squares: &mut [f32]) {
-    for ((y, sum), square) in y.iter().zip(sums).zip(squares) {
+fn add(y: &[f32], sums: &mut [f32]) {
+    for (y, sum) in y.iter().zip(sums) {
         *sum += y;
-        *square += y * y;
+    }
+}
+
+/// Subtracts the means from y (C) and adds the squares of what is left.
+#[inline(always)]
+fn centre(y: &mut [f32], means: &[f32], squares: &mut [f32]) {
+    for ((y, mean), square) in y.iter_mut().zip(means).zip(squares) {
+        *y -= mean;
+        *square += *y * *y;
     }
 }
 
