@@ -41,7 +41,8 @@ fn what_cannot_be_asked_for_is_told() {
     let diarize = ("diarize_audio", "true");
     let reference = ("known_speaker_references[]", "data:audio/wav;base64,UklGRg==");
     let name = |name| ("known_speaker_names[]", name);
-    let cases: [(&[(&str, &str)], &str, &str); 10] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: [Case; 10] = [
         (&[("speaker_changes", "word")], "speaker_changes", "diarize_audio=true"),
         (&[("speaker_embeddings", "yes")], "speaker_embeddings", "diarize_audio=true"),
         (&[name("Ann"), reference], "known_speaker_names", "diarize_audio=true"),
