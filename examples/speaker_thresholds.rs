@@ -15,7 +15,7 @@ use palabra::{
     evaluation::{SpeakerTurn, rttm, turns},
     models::{segmentation, speaker::SpeakerEmbedder},
     progress::Watch,
-    stages::{cluster::ClusterOptions, diarize::*, embed::*, segment::*},
+    stages::{cluster::ClusterOptions, diarize::*, embed::*, linkage::Linkage, segment::*},
     weights::{Store, StoreOptions},
 };
 
@@ -54,12 +54,15 @@ fn main() -> anyhow::Result<()> {
         let reference: Vec<SpeakerTurn> = rttm::read(&reference)?.into_iter().map(|entry| entry.turn).collect();
         heard.push((plan, embeddings, reference, audio.duration()));
     }
-    println!("threshold  merge   DER%  counts right of {}", heard.len());
+    println!(" linkage threshold  merge   DER%  counts right of {}", heard.len());
     let start = ClusterOptions::of(architecture);
-    for (threshold, merge) in (0..9).flat_map(|t| [0.2, 0.35, 0.5].map(|merge| (0.4 + 0.06 * t as f32, merge))) {
+    let steps = |from: f32| (0..9).flat_map(move |t| [0.2, 0.35, 0.5].map(|merge| (from + 0.06 * t as f32, merge)));
+    let average = steps(0.4).map(|(threshold, merge)| (Linkage::Average, threshold, merge));
+    let centroid = steps(0.5).map(|(threshold, merge)| (Linkage::Centroid, threshold, merge));
+    for (linkage, threshold, merge) in average.chain(centroid) {
         let (mut wrong, mut total, mut counts) = (0.0, 0.0, 0);
         for (plan, embeddings, reference, seconds) in &heard {
-            let plan = plan.clone().clustered_by(ClusterOptions { threshold, merge, ..start.clone() });
+            let plan = plan.clone().clustered_by(ClusterOptions { linkage, threshold, merge, ..start.clone() });
             let found = plan.conclude(embeddings.clone())?;
             let turn =
                 |turn: palabra::transcript::Turn| SpeakerTurn { span: turn.span, speaker: turn.speaker.to_string() };
@@ -69,7 +72,7 @@ fn main() -> anyhow::Result<()> {
             total += time.total;
             counts += usize::from(turns::speakers(reference, *seconds) == turns::speakers(&found, *seconds));
         }
-        println!("{threshold:9.2} {merge:6.2} {:6.2} {counts:6}", 100.0 * wrong / total);
+        println!("{linkage:?} {threshold:9.2} {merge:6.2} {:6.2} {counts:6}", 100.0 * wrong / total);
     }
     Ok(())
 }

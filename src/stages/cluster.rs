@@ -10,7 +10,7 @@
 //! members that are very much alike, no more than [`TREE_LIMIT`] in all blocks together, and the tree is built from the
 //! groups, each weighing as many embeddings as it has. Everything else is linear in the number of embeddings.
 
-use kodama::{Method, linkage};
+use kodama::Method;
 use linfa::{
     DatasetBase,
     traits::{Fit, Predict},
@@ -20,7 +20,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, s};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::linkage::{Step, average_linkage};
+use super::linkage::{Linkage, Step, join};
 use crate::models::speaker::Architecture;
 
 /// Leaves of a tree at most.
@@ -35,7 +35,10 @@ const ROUNDS: u64 = 50;
 /// How embeddings become clusters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterOptions {
-    /// Mean cosine distance above which two clusters are different speakers.
+    /// What the distance of two clusters is. On the development recordings no threshold of centroids comes near to average
+    /// linkage (`examples/speaker_thresholds.rs`).
+    pub linkage: Linkage,
+    /// Distance above which two clusters are different speakers.
     pub threshold: f32,
     /// Cosine distance of two large clusters' means below which they are one speaker after all.
     pub merge: f32,
@@ -58,7 +61,7 @@ impl ClusterOptions {
             Architecture::CamPlusPlus => (0.64, 0.35),
             Architecture::ResNet34 | Architecture::EcapaTdnn => (0.7, 0.45),
         };
-        Self { threshold, merge, min_size: 7, min_clusters: 1, max_clusters: usize::MAX }
+        Self { linkage: Linkage::Average, threshold, merge, min_size: 7, min_clusters: 1, max_clusters: usize::MAX }
     }
 }
 
@@ -94,8 +97,11 @@ pub fn cluster(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Cluster
     if count == 0 {
         return Clustering { labels: Vec::new(), means: Array2::zeros((0, embeddings.ncols())) };
     }
-    let tree =
-        if count <= TREE_LIMIT { Tree::of_each(embeddings) } else { Tree::of_groups(embeddings, options.threshold) };
+    let tree = if count <= TREE_LIMIT {
+        Tree::of_each(embeddings, options.linkage)
+    } else {
+        Tree::of_groups(embeddings, options)
+    };
     let min_size = options.min_size.min(count.div_ceil(13));
     let cut = tree.cut(tree.merges_below(options.threshold));
     let free = merge_alike(settle(embeddings, &cut, min_size), options.merge, embeddings);
@@ -152,27 +158,35 @@ struct Tree {
 
 impl Tree {
     /// Every embedding is a leaf.
-    fn of_each(embeddings: ArrayView2<f32>) -> Self {
+    fn of_each(embeddings: ArrayView2<f32>, linkage: Linkage) -> Self {
         let count = embeddings.nrows();
         let mut distances = cosine_distances(embeddings);
-        let dendrogram = linkage(&mut distances, count, Method::Average);
+        let method = match linkage {
+            Linkage::Average => Method::Average,
+            Linkage::Centroid => {
+                // Between ends of vectors of length one.
+                distances.iter_mut().for_each(|distance| *distance = (2.0 * *distance).sqrt());
+                Method::Centroid
+            }
+        };
+        let dendrogram = kodama::linkage(&mut distances, count, method);
         let steps = dendrogram.steps().iter().map(|step| (step.cluster1, step.cluster2, step.dissimilarity)).collect();
         Self { leaves: (0..count).collect(), sizes: vec![1; count], steps }
     }
 
-    /// Every leaf is a group of embeddings of one block that are much more alike than `threshold`.
-    fn of_groups(embeddings: ArrayView2<f32>, threshold: f32) -> Self {
+    /// Every leaf is a group of embeddings of one block that are much more alike than the threshold.
+    fn of_groups(embeddings: ArrayView2<f32>, options: &ClusterOptions) -> Self {
         let count = embeddings.nrows();
         let blocks = count.div_ceil(BLOCK);
         let mut leaves = Vec::with_capacity(count);
         let mut groups = 0;
         for start in (0..count).step_by(BLOCK) {
             let block = embeddings.slice(s![start..count.min(start + BLOCK), ..]);
-            let tree = Self::of_each(block);
+            let tree = Self::of_each(block, options.linkage);
             let rows = block.nrows();
             // Some groups must be left to cut between, whoever asks for many clusters.
             let (least, most) = (rows.saturating_sub((TREE_LIMIT / blocks).max(1)), rows.saturating_sub(GROUPS_LEFT));
-            let labels = tree.cut(tree.merges_below(threshold / 2.0).min(most).max(least));
+            let labels = tree.cut(tree.merges_below(options.threshold / 2.0).min(most).max(least));
             leaves.extend(labels.iter().map(|label| groups + label));
             groups = leaves.iter().max().map_or(0, |last| last + 1);
         }
@@ -188,12 +202,19 @@ impl Tree {
             mean /= *weight;
         }
         // The mean of all distances between the members of two groups is the distance of their means, unscaled.
-        let steps = average_linkage(cosine_distances(means.view()), &weights);
+        let mut distances = cosine_distances(means.view());
+        if options.linkage == Linkage::Centroid {
+            let lengths: Vec<f32> = means.rows().into_iter().map(|mean| mean.dot(&mean)).collect();
+            let pairs = (0..groups).flat_map(|a| (a + 1..groups).map(move |b| (a, b)));
+            let squared = |(a, b): (usize, usize), distance: f32| lengths[a] + lengths[b] - 2.0 * (1.0 - distance);
+            distances.iter_mut().zip(pairs).for_each(|(distance, pair)| *distance = squared(pair, *distance));
+        }
+        let steps = join(distances, &weights, options.linkage);
         Self { leaves, sizes, steps }
     }
 
     fn merges_below(&self, threshold: f32) -> usize {
-        self.steps.partition_point(|step| step.2 <= threshold)
+        self.steps.iter().take_while(|step| step.2 <= threshold).count()
     }
 
     /// How far apart the nearest two clusters are after the first `merges` steps.
@@ -353,6 +374,21 @@ mod tests {
             let clustering = cluster(rows.view(), &ClusterOptions::default());
             assert_eq!(clustering.means.nrows(), sizes.len(), "{sizes:?}");
             assert!(same_grouping(&clustering.labels, &truth), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn centroids_find_them_too_and_on_two_levels() {
+        let options = ClusterOptions { linkage: Linkage::Centroid, threshold: 0.7, ..ClusterOptions::default() };
+        for sizes in [vec![30], vec![40, 9, 12, 25], vec![200; 3]] {
+            let (rows, truth) = speakers(&sizes, 0.2);
+            let clustering = cluster(rows.view(), &options);
+            assert_eq!(clustering.means.nrows(), sizes.len());
+            // Labels follow the order of appearance, as the truth does.
+            assert_eq!(clustering.labels, truth);
+            let tree = Tree::of_groups(rows.view(), &options);
+            assert!(tree.sizes.len() <= truth.len());
+            assert_eq!(tree.cut(tree.merges_below(options.threshold)), truth);
         }
     }
 

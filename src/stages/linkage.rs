@@ -1,74 +1,69 @@
-//! Average linkage of groups that are already larger than one: what the upper level of two-level clustering needs.
+//! Agglomerative linkage of groups that are already larger than one: what the upper level of two-level clustering needs, and
+//! what a crate's linkage, which starts from single members of weight one, does not do.
 //!
-//! The nearest-neighbour chain of Murtagh ("A survey of recent advances in hierarchical clustering algorithms", 1983) with
-//! the update of Lance and Williams; a crate's linkage starts from single members, all of weight one.
+//! The generic algorithm of Müllner ("Modern hierarchical, agglomerative clustering algorithms", 2011) with the update of
+//! Lance and Williams.
+
+/// What the distance of two clusters is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Linkage {
+    /// The mean cosine distance of a member of one to a member of the other.
+    #[default]
+    Average,
+    /// The Euclidean distance of their means, unscaled.
+    Centroid,
+}
 
 /// Two clusters that join: below `count` a leaf, `count + i` the result of step i; and their distance.
 pub type Step = (usize, usize, f32);
 
-/// The steps in which `sizes.len()` groups join, nearest first.
+/// The steps in which `sizes.len()` groups join, in order.
 ///
-/// `distances` is the upper triangle of their mean distances, row after row; `sizes` says how many members each has.
+/// `distances` is the upper triangle of their distances (for [`Linkage::Centroid`] squared), row after row; `sizes` says how
+/// many members each has. With centroids a later step may be of less distance than an earlier one.
 /// Memory: nothing beside `distances` grows faster than the number of groups.
-pub fn average_linkage(mut distances: Vec<f32>, sizes: &[f32]) -> Vec<Step> {
+pub fn join(mut distances: Vec<f32>, sizes: &[f32], linkage: Linkage) -> Vec<Step> {
     let count = sizes.len();
     let at = |a: usize, b: usize| {
         let (a, b) = (a.min(b), a.max(b));
         a * (2 * count - a - 1) / 2 + b - a - 1
     };
+    let nearest_of = |distances: &[f32], alive: &[usize], of: usize| {
+        let others = alive.iter().filter(|&&other| other != of).map(|&other| (distances[at(of, other)], other));
+        others.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((f32::INFINITY, of))
+    };
     let mut sizes = sizes.to_vec();
+    let mut names: Vec<usize> = (0..count).collect();
     let mut alive: Vec<usize> = (0..count).collect();
-    let mut chain: Vec<usize> = Vec::new();
-    let mut merges: Vec<Step> = Vec::with_capacity(count.saturating_sub(1));
+    let mut nearest: Vec<(f32, usize)> = alive.iter().map(|&group| nearest_of(&distances, &alive, group)).collect();
+    let mut steps = Vec::with_capacity(count.saturating_sub(1));
     while alive.len() > 1 {
-        let Some(&last) = chain.last() else {
-            chain.push(alive[0]);
-            continue;
-        };
-        let before = chain.len().checked_sub(2).map(|index| chain[index]);
-        // Among equals the one before in the chain, or the chain would not end.
-        let start = before.map(|before| (distances[at(last, before)], before));
-        let nearest = alive.iter().filter(|&&other| other != last).fold(start, |best, &other| {
-            let distance = distances[at(last, other)];
-            if best.is_none_or(|(least, _)| distance < least) { Some((distance, other)) } else { best }
-        });
-        let Some((distance, other)) = nearest else { break };
-        if before != Some(other) {
-            chain.push(other);
-            continue;
-        }
-        chain.truncate(chain.len() - 2);
-        merges.push((last, other, distance));
-        let (kept, gone) = (last.min(other), last.max(other));
-        alive.retain(|&index| index != gone);
+        let Some(&one) = alive.iter().min_by(|&&a, &&b| nearest[a].0.total_cmp(&nearest[b].0)) else { break };
+        let (distance, other) = nearest[one];
+        let (kept, gone) = (one.min(other), one.max(other));
+        let height = if linkage == Linkage::Centroid { distance.max(0.0).sqrt() } else { distance };
+        steps.push((names[kept].min(names[gone]), names[kept].max(names[gone]), height));
+        names[kept] = count + steps.len() - 1;
+        alive.retain(|&group| group != gone);
         let (a, b) = (sizes[kept], sizes[gone]);
-        for &third in alive.iter().filter(|&&third| third != kept) {
-            distances[at(kept, third)] = (a * distances[at(kept, third)] + b * distances[at(gone, third)]) / (a + b);
-        }
         sizes[kept] = a + b;
-    }
-    in_order(merges, count)
-}
-
-/// Merges of leaves, each named by one of its members, as steps in order of distance.
-fn in_order(mut merges: Vec<Step>, count: usize) -> Vec<Step> {
-    merges.sort_by(|a, b| a.2.total_cmp(&b.2));
-    let mut parent: Vec<usize> = (0..count + merges.len()).collect();
-    let mut steps = Vec::with_capacity(merges.len());
-    for (index, (a, b, distance)) in merges.into_iter().enumerate() {
-        let (a, b) = (root(&mut parent, a), root(&mut parent, b));
-        (parent[a], parent[b]) = (count + index, count + index);
-        steps.push((a.min(b), a.max(b), distance));
+        // The mean of two means lies nearer to a third point than the two do on the average.
+        let nearer = if linkage == Linkage::Centroid { a * b * distance / (a + b).powi(2) } else { 0.0 };
+        for &third in alive.iter().filter(|&&third| third != kept) {
+            let mean = (a * distances[at(kept, third)] + b * distances[at(gone, third)]) / (a + b);
+            distances[at(kept, third)] = mean - nearer;
+        }
+        nearest[kept] = nearest_of(&distances, &alive, kept);
+        for &third in alive.iter().filter(|&&third| third != kept) {
+            let distance = distances[at(kept, third)];
+            if nearest[third].1 == kept || nearest[third].1 == gone {
+                nearest[third] = nearest_of(&distances, &alive, third);
+            } else if distance < nearest[third].0 {
+                nearest[third] = (distance, kept);
+            }
+        }
     }
     steps
-}
-
-fn root(parent: &mut [usize], mut index: usize) -> usize {
-    while parent[index] != index {
-        parent[index] = parent[parent[index]];
-        index = parent[index];
-    }
-    index
 }
 
 #[cfg(test)]
@@ -79,17 +74,29 @@ mod tests {
 
     use super::*;
 
+    /// Euclidean distances of random points in three dimensions, as a triangle.
+    fn distances(count: usize) -> Vec<f32> {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+        let points: Vec<[f32; 3]> = (0..count).map(|_| random.r#gen()).collect();
+        let apart = |a: &[f32; 3], b: &[f32; 3]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        (0..count)
+            .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
+            .map(|(a, b)| apart(&points[a], &points[b]))
+            .collect()
+    }
+
     #[test]
     fn single_members_join_as_in_kodama() {
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
         for count in [1, 2, 3, 10, 60] {
-            let distances: Vec<f32> = (0..count * (count - 1) / 2).map(|_| random.r#gen()).collect();
-            let wanted = linkage(&mut distances.clone(), count, Method::Average);
-            let steps = average_linkage(distances, &vec![1.0; count]);
-            assert_eq!(steps.len(), count - 1);
-            for (step, wanted) in steps.iter().zip(wanted.steps()) {
-                assert_eq!((step.0, step.1), (wanted.cluster1, wanted.cluster2));
-                assert!((step.2 - wanted.dissimilarity).abs() < 1e-5);
+            for (method, own) in [(Method::Average, Linkage::Average), (Method::Centroid, Linkage::Centroid)] {
+                let wanted = linkage(&mut distances(count), count, method);
+                let square = |distance: f32| if own == Linkage::Centroid { distance * distance } else { distance };
+                let steps = join(distances(count).into_iter().map(square).collect(), &vec![1.0; count], own);
+                assert_eq!(steps.len(), count - 1);
+                for (step, wanted) in steps.iter().zip(wanted.steps()) {
+                    assert_eq!((step.0, step.1), (wanted.cluster1, wanted.cluster2), "{method:?}");
+                    assert!((step.2 - wanted.dissimilarity).abs() < 1e-4, "{method:?}");
+                }
             }
         }
     }
@@ -97,12 +104,16 @@ mod tests {
     #[test]
     fn a_group_weighs_as_many_members_as_it_has() {
         // Points on a line: 0 three times, 1 once, 3 once. Joined, the first four lie 3 * 3/4 + 2 * 1/4 from the last.
-        let steps = average_linkage(vec![1.0, 3.0, 2.0], &[3.0, 1.0, 1.0]);
+        let steps = join(vec![1.0, 3.0, 2.0], &[3.0, 1.0, 1.0], Linkage::Average);
+        assert_eq!(steps, [(0, 1, 1.0), (2, 3, 2.75)]);
+        // Their mean is 0.25.
+        let steps = join(vec![1.0, 9.0, 4.0], &[3.0, 1.0, 1.0], Linkage::Centroid);
         assert_eq!(steps, [(0, 1, 1.0), (2, 3, 2.75)]);
     }
 
     #[test]
     fn equal_distances_end() {
-        assert_eq!(average_linkage(vec![0.5; 45], &[1.0; 10]).len(), 9);
+        assert_eq!(join(vec![0.5; 45], &[1.0; 10], Linkage::Average).len(), 9);
+        assert_eq!(join(vec![0.0; 45], &[1.0; 10], Linkage::Centroid).len(), 9);
     }
 }
