@@ -43,10 +43,21 @@ enum ChannelsArgument {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum SpeakerChangesArgument {
+pub enum SpeakerChangesArgument {
     None,
     Smoothed,
     Word,
+}
+
+impl SpeakerChangesArgument {
+    /// The mode of that name.
+    pub fn mode(self) -> SpeakerChanges {
+        match self {
+            Self::None => SpeakerChanges::None,
+            Self::Smoothed => SpeakerChanges::Smoothed,
+            Self::Word => SpeakerChanges::Word,
+        }
+    }
 }
 
 /// A recording of a known speaker.
@@ -92,11 +103,7 @@ impl SpeakerArguments {
 
     /// What a change of speaker does.
     pub fn changes(&self) -> SpeakerChanges {
-        match self.speaker_changes {
-            None | Some(SpeakerChangesArgument::Smoothed) => SpeakerChanges::Smoothed,
-            Some(SpeakerChangesArgument::None) => SpeakerChanges::None,
-            Some(SpeakerChangesArgument::Word) => SpeakerChanges::Word,
-        }
+        self.speaker_changes.map_or_else(SpeakerChanges::default, SpeakerChangesArgument::mode)
     }
 
     /// The recordings of known speakers, none of them read yet.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use palabra::{Error, Result, evaluation::turns::Scoring};
 
+use crate::cli::speakers::SpeakerChangesArgument;
+
 /// Measure how well speakers are told apart.
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
@@ -32,6 +34,14 @@ pub struct DiarizationArguments {
     /// Whisper model that transcribes: a name (`palabra models list`), a repository of the hub, or a folder [default: base]
     #[arg(short, long, value_name = "MODEL", requires = "words", help_heading = "Words")]
     pub model: Option<String>,
+
+    /// What a change of speaker does: none, smoothed or word (see `palabra transcribe --help`) [default: smoothed]
+    #[arg(long, value_name = "MODE", hide_possible_values = true, requires = "words", help_heading = "Words")]
+    pub speaker_changes: Option<SpeakerChangesArgument>,
+
+    /// What tells voices apart, as a name (`palabra models list`) or a folder [default: campplus]
+    #[arg(long, value_name = "MODEL", help_heading = "Speakers")]
+    pub speaker_model: Option<String>,
 
     /// Print JSON with the figures of every recording instead of a table
     #[arg(long, help_heading = "Output")]

@@ -30,7 +30,7 @@ use super::{
     folder::{self, Recording, Reference},
     report::{self, Measured, Terms},
 };
-use crate::cli::{Global, arguments::start_threads, bars::Bars, cancel, streams};
+use crate::cli::{Global, arguments::start_threads, bars::Bars, cancel, speakers::SpeakerChangesArgument, streams};
 
 /// The exit code when a recording could not be measured, as when one could not be transcribed.
 const INPUT_FAILED: u8 = 3;
@@ -173,6 +173,7 @@ impl<'a> Bench<'a> {
             keep: Keep { models: None, ..Keep::default() },
             repositories: true,
             folders: true,
+            speaker_model: arguments.speaker_model.clone(),
             ..EngineOptions::default()
         };
         let engine = Engine::new(store, compute, options);
@@ -216,7 +217,9 @@ impl<'a> Bench<'a> {
         let transcript = match &self.pipeline {
             None => self.engine.diarize(decoded, decode_seconds, &speakers, watch)?,
             Some(pipeline) => {
-                let options = Options { diarize: Some(speakers), ..Options::default() };
+                let speaker_changes =
+                    self.arguments.speaker_changes.map(SpeakerChangesArgument::mode).unwrap_or_default();
+                let options = Options { diarize: Some(speakers), speaker_changes, ..Options::default() };
                 pipeline.transcribe(decoded, decode_seconds, &options, watch)?
             }
         };
