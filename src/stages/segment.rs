@@ -58,20 +58,9 @@ impl Segmentation {
         self.activities.len().checked_div(self.frames).unwrap_or(0)
     }
 
-    /// Where a window begins, in seconds.
-    pub fn start(&self, window: usize) -> f64 {
-        seconds_of(window * self.step)
-    }
-
     /// Who is active in each frame of a window: (frames), one bit a local speaker.
     pub fn activity(&self, window: usize) -> &[u8] {
         &self.activities[window * self.frames..][..self.frames]
-    }
-
-    /// In which frames of a window one local speaker is active: (frames).
-    pub fn speaker(&self, window: usize, speaker: usize) -> impl Iterator<Item = bool> + '_ {
-        debug_assert!(speaker < LOCAL_SPEAKERS);
-        self.activity(window).iter().map(move |bits| bits >> speaker & 1 == 1)
     }
 
     /// How likely anybody speaks in each frame of a window: (frames).

@@ -142,17 +142,7 @@ pub fn names(folder: &Path) -> Vec<String> {
 
 /// Writes 16 kHz mono samples as a WAV file.
 pub fn write_wave(path: &Path, samples: &[i16]) {
-    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    let mut file = Vec::new();
-    file.extend(b"RIFF");
-    file.extend((36 + bytes.len() as u32).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    file.extend(16_000u32.to_le_bytes());
-    file.extend(32_000u32.to_le_bytes());
-    file.extend(b"\x02\0\x10\0data");
-    file.extend((bytes.len() as u32).to_le_bytes());
-    file.extend(bytes);
-    fs::write(path, file).expect("the file is written");
+    fs::write(path, support::wave(&[samples])).expect("the file is written");
 }
 
 /// The path of the sample recording.

@@ -9,7 +9,7 @@ use crate::{
     command::{
         Needs, Outcome, json, line_of, list, names, outcome, palabra, sample, sample_samples, transcribe, write_wave,
     },
-    support::trial,
+    support::{self, trial},
 };
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
@@ -161,17 +161,7 @@ fn speaker_changes() {
 
 /// Writes two channels of 16 kHz samples as a WAV file.
 fn write_stereo(path: &Path, left: &[i16], right: &[i16]) {
-    let bytes: Vec<u8> =
-        left.iter().zip(right).flat_map(|(l, r)| [l.to_le_bytes(), r.to_le_bytes()]).flatten().collect();
-    let mut file = b"RIFF".to_vec();
-    file.extend((36 + bytes.len() as u32).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
-    file.extend(16_000u32.to_le_bytes());
-    file.extend(64_000u32.to_le_bytes());
-    file.extend(b"\x04\0\x10\0data");
-    file.extend((bytes.len() as u32).to_le_bytes());
-    file.extend(bytes);
-    fs::write(path, file).unwrap();
+    fs::write(path, support::wave(&[left, right])).unwrap();
 }
 
 /// The sample from 11 s with Diane on the left and Sheila on the right.

@@ -160,18 +160,8 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
 
 /// A mono recording at 16 kHz in 16 bits: `sound` gives the sample at a time in seconds.
 pub fn wav(seconds: f64, sound: impl Fn(f64) -> f64) -> Vec<u8> {
-    let samples: Vec<u8> = (0..(seconds * 16_000.0) as usize)
-        .flat_map(|index| ((sound(index as f64 / 16_000.0) * 32_767.0) as i16).to_le_bytes())
-        .collect();
-    let mut file = b"RIFF".to_vec();
-    file.extend((36 + samples.len() as u32).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    file.extend(16_000u32.to_le_bytes());
-    file.extend(32_000u32.to_le_bytes());
-    file.extend(b"\x02\0\x10\0data");
-    file.extend((samples.len() as u32).to_le_bytes());
-    file.extend(samples);
-    file
+    let samples = (0..(seconds * 16_000.0) as usize).map(|index| (sound(index as f64 / 16_000.0) * 32_767.0) as i16);
+    crate::support::wave(&[&samples.collect::<Vec<i16>>()])
 }
 
 pub fn silence(seconds: f64) -> Vec<u8> {

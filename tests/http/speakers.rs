@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     client::{self, Form, post},
     service::{self, Needs, Service},
-    support::trial,
+    support::{self, trial},
 };
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
@@ -107,17 +107,8 @@ fn known_voices(sample: &Path) {
 
 /// Two channels of 16 kHz samples as a file.
 fn stereo(left: &[f32], right: &[f32]) -> Vec<u8> {
-    let value = |sample: f32| ((sample * 32_767.0) as i16).to_le_bytes();
-    let bytes: Vec<u8> = left.iter().zip(right).flat_map(|(l, r)| [value(*l), value(*r)]).flatten().collect();
-    let mut file = b"RIFF".to_vec();
-    file.extend((36 + bytes.len() as u32).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
-    file.extend(16_000u32.to_le_bytes());
-    file.extend(64_000u32.to_le_bytes());
-    file.extend(b"\x04\0\x10\0data");
-    file.extend((bytes.len() as u32).to_le_bytes());
-    file.extend(bytes);
-    file
+    let whole = |channel: &[f32]| channel.iter().map(|sample| (sample * 32_767.0) as i16).collect::<Vec<i16>>();
+    support::wave(&[&whole(left), &whole(right)])
 }
 
 fn each_channel_is_a_speaker(sample: &Path) {

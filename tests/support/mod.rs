@@ -104,3 +104,22 @@ fn differences(what: &str, ours: &Tensor, reference: &Tensor, tolerance: f32) ->
     println!("{what} {:?}: max abs {absolute:.2e} at {place}, max rel {relative:.2e}", reference.dims());
     (absolute, place, beyond)
 }
+
+/// A WAV file of 16 kHz and 16 bits with these channels, equally long.
+pub fn wave(channels: &[&[i16]]) -> Vec<u8> {
+    let count = channels.len() as u16;
+    let length = channels.first().map_or(0, |channel| channel.len());
+    let frames = (0..length).flat_map(|index| channels.iter().map(move |channel| channel[index]));
+    let bytes: Vec<u8> = frames.flat_map(i16::to_le_bytes).collect();
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + bytes.len() as u32).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    file.extend(count.to_le_bytes());
+    file.extend(16_000u32.to_le_bytes());
+    file.extend((32_000 * u32::from(count)).to_le_bytes());
+    file.extend((2 * count).to_le_bytes());
+    file.extend(b"\x10\0data");
+    file.extend((bytes.len() as u32).to_le_bytes());
+    file.extend(bytes);
+    file
+}
