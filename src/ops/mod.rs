@@ -9,6 +9,7 @@ pub mod convolution;
 pub mod ctc;
 mod decode;
 pub mod gelu;
+pub mod kernels;
 pub mod layer_norm;
 pub mod linear;
 pub mod logits;

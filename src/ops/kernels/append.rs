@@ -1,0 +1,39 @@
+//! `kernels/append.cu`: new keys or values go to their places in a cache.
+
+use candle_core::{DType, Result};
+
+use super::{Argument, Launch, int, suffix};
+
+/// What is appended: x (B, T, C) to a cache (S, limit, C).
+#[derive(Debug, Clone, Copy)]
+pub struct Append {
+    /// B.
+    pub rows: usize,
+    /// T: new vectors of each row.
+    pub time: usize,
+    /// C.
+    pub channels: usize,
+    /// Positions of a slot.
+    pub limit: usize,
+    /// The type of x.
+    pub dtype: DType,
+    /// The type of the cache: that of x, or any where x is f32.
+    pub cache_dtype: DType,
+}
+
+impl Append {
+    /// The launch: x, the cache, and slots (B, 2) of u32 (index, length with the new vectors).
+    ///
+    /// # Errors
+    /// For number types that no kernel reads.
+    pub fn launch(&self, x: Argument, cache: Argument, slots: Argument) -> Result<Launch> {
+        Ok(Launch {
+            file: "append",
+            kernel: format!("append_{}_{}", suffix(self.dtype)?, suffix(self.cache_dtype)?),
+            grid: [self.rows * self.time, 1, 1],
+            block: self.channels.next_multiple_of(32).min(256),
+            shared: 0,
+            arguments: vec![x, cache, slots, int(self.time)?, int(self.channels)?, int(self.limit)?],
+        })
+    }
+}
