@@ -11,7 +11,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use candle_transformers::models::whisper::{Config, model::Whisper as CandleWhisper};
 use palabra::{
     models::whisper::{KvCache, Whisper},
-    ops::{self, Linear, Slot},
+    ops::{self, Linear, Slot, Slots},
 };
 use rayon::ThreadPoolBuilder;
 
@@ -275,7 +275,7 @@ fn cached_case<'a>(rows: usize, length: usize, dtype: DType) -> Result<Case<'a>>
     // Candle's side gets keys and values that are already split into heads.
     let (a, b, c) = (heads(&q)?, heads(&k)?, heads(&v)?);
     let (k, v) = (k.to_dtype(dtype)?, v.to_dtype(dtype)?);
-    let slots: Vec<Slot> = (0..rows).map(|index| Slot { index, length }).collect();
+    let slots = Slots::new((0..rows).map(|index| Slot { index, length }).collect(), &Device::Cpu)?;
     Ok(Case {
         operations: 4.0 * (rows * length * 512) as f64,
         ours: Box::new(move || ops::attention_cached(&q, &k, &v, &slots, 8, false)),

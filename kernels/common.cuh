@@ -64,3 +64,21 @@ __device__ __forceinline__ float block_max(float value, float* scratch) {
     __syncthreads();
     return warp_max(lane < warps ? scratch[lane] : -CUDART_INF_F);
 }
+
+// Eight neighbours, loaded by instructions of 16 bytes. The first one's address must be a multiple of 16 bytes.
+template <class T> struct alignas(16) Eight {
+    T values[8];
+};
+
+template <class T> __device__ __forceinline__ void load_eight(const T* source, float* target) {
+    const Eight<T> eight = *reinterpret_cast<const Eight<T>*>(source);
+#pragma unroll
+    for (int place = 0; place < 8; ++place) target[place] = to_float(eight.values[place]);
+}
+
+template <class T> __device__ __forceinline__ void store_eight(const float* source, T* target) {
+    Eight<T> eight;
+#pragma unroll
+    for (int place = 0; place < 8; ++place) eight.values[place] = from_float<T>(source[place]);
+    *reinterpret_cast<Eight<T>*>(target) = eight;
+}

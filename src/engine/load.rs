@@ -42,7 +42,7 @@ pub fn transcriber(folder: &Path, compute: &Compute) -> Result<Transcriber> {
     let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), config.vocab_size)?;
     let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
     let whisper = Whisper::load(&vb, &config).map_err(|reason| unfit(folder, reason))?;
-    Ok(Transcriber::new(whisper, tokenizer, generation, compute.clone()))
+    Transcriber::new(whisper, tokenizer, &generation, compute.clone())
 }
 
 /// Loads the voice detector; it runs on the CPU, where its recurrence is fastest.

@@ -1,10 +1,10 @@
 //! Bidirectional attention: `softmax(q k^T / sqrt(D)) v` for every head (Vaswani et al., 2017).
 
-use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, D, DType, InplaceOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    is_fast,
+    has_kernels, is_fast,
     matrix::Packed,
     output::Output,
     slice,
@@ -39,16 +39,34 @@ fn check(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<()> {
     Ok(())
 }
 
-/// The definition, one batch row at a time so that the (H, Tq, Tk) scores stay small.
+/// Bytes of scores at once: enough rows to keep a GPU busy, few enough to leave its memory to others.
+const SCORE_BYTES: usize = 1 << 29;
+
+/// The definition, some batch rows at a time so that the (rows, H, Tq, Tk) scores stay small: one on the CPU.
 fn composition(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    let rows = (0..q.dim(0)?)
-        .map(|row| {
-            let [q, k, v] = [q, k, v].map(|x| split_heads(&x.narrow(0, row, 1)?, heads));
-            let weights = softmax(&scores(&q?, &k?)?)?; // (1, H, Tq, Tk)
+    let (batch, queries, _) = q.dims3()?;
+    let row_bytes = heads * queries * k.dim(1)? * q.dtype().size_in_bytes();
+    let at_once = if q.device().is_cpu() { 1 } else { (SCORE_BYTES / row_bytes.max(1)).max(1) };
+    let rows = (0..batch)
+        .step_by(at_once)
+        .map(|first| {
+            let count = at_once.min(batch - first);
+            let [q, k, v] = [q, k, v].map(|x| split_heads(&x.narrow(0, first, count)?, heads));
+            let weights = weights(&q?, &k?)?; // (rows, H, Tq, Tk)
             merge_heads(&weights.matmul(&v?)?)
         })
         .collect::<Result<Vec<_>>>()?;
     Tensor::cat(&rows, 0)
+}
+
+/// The softmax of `q k^T / sqrt(D)`: q (B, H, Tq, D), k (B, H, Tk, D) -> (B, H, Tq, Tk).
+fn weights(q: &Tensor, k: &Tensor) -> Result<Tensor> {
+    if !has_kernels(&[q, k]) {
+        return softmax(&scores(q, k)?);
+    }
+    let scores = q.matmul(&k.t()?)?;
+    scores.inplace_op1(&ScaledSoftmax { scale: 1.0 / (q.dim(D::Minus1)? as f32).sqrt() })?;
+    Ok(scores)
 }
 
 /// (B, T, H*D) -> (B, H, T, D), contiguous.
@@ -73,6 +91,48 @@ pub(super) fn softmax(x: &Tensor) -> Result<Tensor> {
     match x.dtype() {
         DType::F16 | DType::BF16 => candle_nn::ops::softmax_last_dim(&x.to_dtype(DType::F32)?)?.to_dtype(x.dtype()),
         _ => candle_nn::ops::softmax_last_dim(x),
+    }
+}
+
+/// Softmax over the last axis of scores times `scale`, in place and in one pass.
+pub struct ScaledSoftmax {
+    /// What scores are multiplied with first.
+    pub scale: f32,
+}
+
+impl ScaledSoftmax {
+    /// The definition: rows of `length` scores.
+    pub fn definition(&self, scores: &mut [f32], length: usize) {
+        for row in scores.chunks_exact_mut(length) {
+            let largest = row.iter().map(|score| score * self.scale).fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|score| *score = (*score * self.scale - largest).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|score| *score /= sum);
+        }
+    }
+}
+
+impl InplaceOp1 for ScaledSoftmax {
+    fn name(&self) -> &'static str {
+        "scaled softmax"
+    }
+
+    fn cpu_fwd(&self, scores: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        match (scores, layout.contiguous_offsets(), layout.dims().last()) {
+            (CpuStorage::F32(scores), Some((start, end)), Some(&length)) => {
+                self.definition(&mut scores[start..end], length);
+                Ok(())
+            }
+            _ => candle_core::bail!("scaled softmax: on the CPU scores are f32 and contiguous"),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, scores: &mut candle_core::CudaStorage, layout: &Layout) -> Result<()> {
+        let length = layout.dims().last().copied().unwrap_or(1);
+        let dtype = candle_core::backend::BackendStorage::dtype(&*scores);
+        let rows = layout.shape().elem_count() / length.max(1);
+        super::kernels::softmax::Softmax { rows, length, scale: self.scale, dtype }.run(scores, layout)
     }
 }
 
@@ -142,6 +202,15 @@ mod tests {
             assert_close(&name, &attention(&q, &k, &v, heads)?, &expected, 1e-5)?;
         }
         Ok(())
+    }
+
+    #[test]
+    fn scaled_softmax_is_the_softmax_of_the_scaled() -> Result<()> {
+        let x = (random((7, 33))? * 5.0)?;
+        let expected = candle_nn::ops::softmax_last_dim(&(&x * 0.25)?)?;
+        let changed = x.copy()?;
+        changed.inplace_op1(&ScaledSoftmax { scale: 0.25 })?;
+        assert_close("scaled softmax", &changed, &expected, 1e-6)
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! stored in a narrower type (f16) than the queries; sums are always made in the type of the queries, at least f32.
 
 use candle_core::{CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, WithDType, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage};
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
 use super::{
     attention::{merge_heads, scores, softmax, split_heads},
     decode::{Cached, SIZE},
-    is_fast,
+    has_kernels, is_fast,
+    kernels::cached_attention::MOST_QUERIES,
     simd::{Element, widens_f16},
     slice,
 };
@@ -22,6 +25,48 @@ pub struct Slot {
     pub index: usize,
     /// The number of keys visible to the row's last query.
     pub length: usize,
+}
+
+/// The slots of all rows of a batch; on a GPU also as a table there, made once for all layers.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    rows: Vec<Slot>,
+    /// (B, 2) u32: index and length.
+    table: Option<Tensor>,
+}
+
+impl Slots {
+    /// The slots of a batch on `device`.
+    ///
+    /// # Errors
+    /// When the device refuses the table.
+    pub fn new(rows: Vec<Slot>, device: &Device) -> Result<Self> {
+        let table = (!device.is_cpu()).then(|| Tensor::from_vec(Self::words(&rows), (rows.len(), 2), device));
+        Ok(Self { table: table.transpose()?, rows })
+    }
+
+    /// The same with words that are on the device already: `table` (2 B) as [`Slots::words`] gives them.
+    pub(crate) fn with_words(rows: Vec<Slot>, table: &Tensor) -> Result<Self> {
+        Ok(Self { table: Some(table.reshape((rows.len(), 2))?), rows })
+    }
+
+    /// Index and length of each row.
+    pub(crate) fn words(rows: &[Slot]) -> Vec<u32> {
+        rows.iter().flat_map(|slot| [slot.index as u32, slot.length as u32]).collect()
+    }
+
+    /// The slot of each row.
+    pub fn rows(&self) -> &[Slot] {
+        &self.rows
+    }
+
+    /// Index and length of each row (B, 2), u32, on the GPU.
+    ///
+    /// # Errors
+    /// When the slots are those of a batch on the CPU, which reads [`Slots::rows`].
+    pub fn table(&self) -> Result<&Tensor> {
+        self.table.as_ref().ok_or_else(|| candle_core::Error::Msg("slots of the CPU were given to a GPU".into()))
+    }
 }
 
 /// The number type that makes caches fastest for activations of `dtype`: f16 for f32 on a processor that widens it by an
@@ -38,19 +83,21 @@ pub fn cache_dtype(dtype: DType, device: &Device) -> DType {
 ///
 /// # Errors
 /// When the shapes do not fit, or a slot lies outside the cache or is shorter than x.
-pub fn append(cache: &Tensor, x: &Tensor, slots: &[Slot]) -> Result<()> {
+pub fn append(cache: &Tensor, x: &Tensor, slots: &Slots) -> Result<()> {
     let (_, time, channels) = x.dims3()?;
-    check(x, cache, slots)?;
+    let rows = slots.rows();
+    check(x, cache, rows)?;
     if channels != cache.dim(2)? {
         bail!("append: vectors of {channels} elements do not fit a cache {:?}", cache.dims());
     }
-    if let Some(slot) = slots.iter().find(|slot| slot.length < time) {
+    if let Some(slot) = rows.iter().find(|slot| slot.length < time) {
         bail!("append: {time} new vectors do not fit {slot:?}");
     }
-    if is_fast(&[x]) && is_cache(cache) && cache.is_contiguous() {
+    let fast = is_fast(&[x]) && is_cache(cache) || has_kernels(&[x, cache]);
+    if fast && cache.is_contiguous() {
         return cache.inplace_op2(&x.contiguous()?, &Append { slots });
     }
-    append_composition(cache, &x.to_dtype(cache.dtype())?.contiguous()?, slots)
+    append_composition(cache, &x.to_dtype(cache.dtype())?.contiguous()?, rows)
 }
 
 /// The definition.
@@ -75,19 +122,22 @@ pub fn attention_cached(
     q: &Tensor,
     k_cache: &Tensor,
     v_cache: &Tensor,
-    slots: &[Slot],
+    slots: &Slots,
     heads: usize,
     causal: bool,
 ) -> Result<Tensor> {
-    check_heads(q, k_cache, slots, heads, causal)?;
+    check_heads(q, k_cache, slots.rows(), heads, causal)?;
     if k_cache.dims() != v_cache.dims() {
         bail!("attention_cached: caches of keys {:?} and of values {:?} differ", k_cache.dims(), v_cache.dims());
     }
-    if q.dtype() == DType::F32 && is_cache(k_cache) && k_cache.dtype() == v_cache.dtype() && q.dim(2)? == heads * SIZE {
+    let (_, queries, channels) = q.dims3()?;
+    let on_cpu = q.dtype() == DType::F32 && is_cache(k_cache) && k_cache.dtype() == v_cache.dtype();
+    let on_gpu = has_kernels(&[q, k_cache, v_cache]) && queries <= MOST_QUERIES;
+    if (on_cpu || on_gpu) && channels == heads * SIZE {
         let op = AttentionCached { slots, heads, causal };
         return q.contiguous()?.apply_op3_no_bwd(&k_cache.contiguous()?, &v_cache.contiguous()?, &op);
     }
-    composition(q, k_cache, v_cache, slots, heads, causal)
+    composition(q, k_cache, v_cache, slots.rows(), heads, causal)
 }
 
 /// The softmax weights of the `chosen` heads in attention of q (B, Tq, H*D) to the cached keys:
@@ -98,10 +148,11 @@ pub fn attention_cached(
 pub fn attention_weights_cached(
     q: &Tensor,
     k_cache: &Tensor,
-    slots: &[Slot],
+    slots: &Slots,
     heads: usize,
     chosen: &[usize],
 ) -> Result<Tensor> {
+    let slots = slots.rows();
     check_heads(q, k_cache, slots, heads, false)?;
     if chosen.is_empty() {
         bail!("attention_weights_cached: no head was chosen");
@@ -193,7 +244,7 @@ fn check_heads(q: &Tensor, cache: &Tensor, slots: &[Slot], heads: usize, causal:
 const TASK_ELEMENTS: usize = 1 << 15;
 
 struct Append<'a> {
-    slots: &'a [Slot],
+    slots: &'a Slots,
 }
 
 impl Append<'_> {
@@ -209,7 +260,7 @@ impl Append<'_> {
         let (limit, channels) = (cl.dims()[1], cl.dims()[2]);
         let time = xl.dims()[1];
         let count = time * channels;
-        for (row, slot) in self.slots.iter().enumerate() {
+        for (row, slot) in self.slots.rows().iter().enumerate() {
             let start = cl.start_offset() + (slot.index * limit + slot.length - time) * channels;
             let (source, target) = (&x[row * count..][..count], &mut cache[start..][..count]);
             if count <= TASK_ELEMENTS {
@@ -241,11 +292,22 @@ impl InplaceOp2 for Append<'_> {
         }
         Ok(())
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, cache: &mut CudaStorage, cl: &Layout, x: &CudaStorage, xl: &Layout) -> Result<()> {
+        let (rows, time, channels) = xl.shape().dims3()?;
+        let (limit, dtype, cache_dtype) = (cl.dims()[1], x.dtype(), cache.dtype());
+        super::kernels::append::Append { rows, time, channels, limit, dtype, cache_dtype }.run(
+            (cache, cl),
+            (x, xl),
+            self.slots.table()?,
+        )
+    }
 }
 
-/// The fast path: heads of 64 elements, queries in f32 on the CPU, caches in f32, f16 or bf16.
+/// The fast path: heads of 64 elements; queries in f32 on the CPU and caches in f32, f16 or bf16, or both of one type on a GPU.
 struct AttentionCached<'a> {
-    slots: &'a [Slot],
+    slots: &'a Slots,
     heads: usize,
     causal: bool,
 }
@@ -262,7 +324,7 @@ impl AttentionCached<'_> {
             q: slice::<f32>(q, ql)?,
             k: slice::<E>(k, kl)?,
             v: slice::<E>(v, vl)?,
-            slots: self.slots,
+            slots: self.slots.rows(),
             time,
             limit: kl.dims()[1],
             channels,
@@ -295,6 +357,22 @@ impl CustomOp3 for AttentionCached<'_> {
         };
         Ok((CpuStorage::F32(values), ql.shape().clone()))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        q: &CudaStorage,
+        ql: &Layout,
+        k: &CudaStorage,
+        kl: &Layout,
+        v: &CudaStorage,
+        vl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (rows, time, _) = ql.shape().dims3()?;
+        let (heads, limit, causal, dtype) = (self.heads, kl.dims()[1], self.causal, q.dtype());
+        let kernel = super::kernels::cached_attention::CachedAttention { rows, time, heads, limit, causal, dtype };
+        Ok((kernel.run([(q, ql), (k, kl), (v, vl)], self.slots.table()?)?, ql.shape().clone()))
+    }
 }
 
 #[cfg(test)]
@@ -302,8 +380,8 @@ mod tests {
     use super::*;
     use crate::ops::tests::{assert_close, random};
 
-    fn slots(pairs: &[(usize, usize)]) -> Vec<Slot> {
-        pairs.iter().map(|&(index, length)| Slot { index, length }).collect()
+    fn slots(pairs: &[(usize, usize)]) -> Slots {
+        Slots::new(pairs.iter().map(|&(index, length)| Slot { index, length }).collect(), &Device::Cpu).unwrap()
     }
 
     /// Compares with the definition in f64, for caches of every type.
@@ -313,11 +391,11 @@ mod tests {
         heads: usize,
         size: usize,
         limit: usize,
-        slots: &[Slot],
+        slots: &Slots,
         causal: bool,
     ) -> Result<()> {
-        let count = slots.iter().map(|slot| slot.index + 1).max().unwrap_or(1) + 1;
-        let q = (random((slots.len(), time, heads * size))? * 2.0)?;
+        let count = slots.rows().iter().map(|slot| slot.index + 1).max().unwrap_or(1) + 1;
+        let q = (random((slots.rows().len(), time, heads * size))? * 2.0)?;
         let (k, v) = (random((count, limit, heads * size))?, random((count, limit, heads * size))?);
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let (k, v) = (k.to_dtype(dtype)?, v.to_dtype(dtype)?);
@@ -356,7 +434,7 @@ mod tests {
         let slots = slots(&[(3, 40), (1, 25)]);
         let weights = attention_weights_cached(&q, &k, &slots, 2, &[1])?; // (2, 1, 3, 40)
         assert_close("sums of weights", &weights.sum(3)?, &Tensor::ones((2, 1, 3), DType::F32, &Device::Cpu)?, 1e-5)?;
-        let values = gather(&v, &slots)?.narrow(2, 16, 16)?.contiguous()?;
+        let values = gather(&v, slots.rows())?.narrow(2, 16, 16)?.contiguous()?;
         let ours = weights.squeeze(1)?.matmul(&values)?;
         let expected = attention_cached(&q, &k, &v, &slots, 2, false)?.narrow(2, 16, 16)?;
         assert_close("weighted values", &ours, &expected, 1e-5)
@@ -370,7 +448,7 @@ mod tests {
             let cache = Tensor::zeros((3, 8, 5), dtype, &Device::Cpu)?;
             append(&cache, &x, &slots)?;
             let expected = Tensor::zeros((3, 8, 5), dtype, &Device::Cpu)?;
-            append_composition(&expected, &x.to_dtype(dtype)?, &slots)?;
+            append_composition(&expected, &x.to_dtype(dtype)?, slots.rows())?;
             assert_close(&format!("append {dtype:?}"), &cache, &expected, 0.0)?;
             let row = cache.narrow(0, 2, 1)?.narrow(1, 4, 3)?;
             assert_close("appended row", &row, &x.narrow(0, 0, 1)?.to_dtype(dtype)?, 0.0)?;

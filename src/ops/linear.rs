@@ -7,6 +7,7 @@ use half::f16;
 use rayon::prelude::*;
 
 use super::{
+    add_bias::add_bias,
     gelu,
     matrix::{Finish, Packed, product},
     simd::widens_f16,
@@ -157,6 +158,11 @@ fn composition(
     shape.pop();
     shape.push(outputs);
     let mut y = x.reshape(((), inputs))?.matmul(&weight.t()?)?;
+    if let Some(bias) = bias
+        && add_bias(&y, bias, with_gelu, residual)?
+    {
+        return y.reshape(shape);
+    }
     if let Some(bias) = bias {
         y = y.broadcast_add(bias)?;
     }

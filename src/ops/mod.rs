@@ -3,8 +3,10 @@
 //! Tensors are time-major and contiguous: (B, T, C), with the heads of attention side by side in C. Every operation has a
 //! readable definition made of Candle's own operations (its `composition`), which runs on every device and in every number
 //! type and is the oracle of the tests, and a fast path for f32 on the CPU.
+pub mod add_bias;
 pub mod attention;
 pub mod cache;
+pub mod choose_token;
 pub mod convolution;
 pub mod ctc;
 mod decode;
@@ -28,7 +30,8 @@ pub mod time_convolution;
 pub mod weighted_statistics;
 
 pub use attention::attention;
-pub use cache::{Slot, append, attention_cached, attention_weights_cached, cache_dtype};
+pub use cache::{Slot, Slots, append, attention_cached, attention_weights_cached, cache_dtype};
+pub use choose_token::{Choice, Chosen, Masks, choose_tokens};
 pub use convolution::conv1d_gelu;
 pub use gelu::gelu;
 pub use layer_norm::LayerNorm;
@@ -48,6 +51,14 @@ use candle_core::{CpuStorage, DType, Layout, Result, Tensor, WithDType};
 /// Whether the fast paths apply: f32 on the CPU.
 fn is_fast(tensors: &[&Tensor]) -> bool {
     tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && tensor.device().is_cpu())
+}
+
+/// Whether the kernels apply: one number type of theirs, on a GPU.
+fn has_kernels(tensors: &[&Tensor]) -> bool {
+    let dtype = tensors.first().map(|tensor| tensor.dtype());
+    cfg!(feature = "cuda")
+        && tensors.iter().all(|tensor| tensor.device().is_cuda() && Some(tensor.dtype()) == dtype)
+        && matches!(dtype, Some(DType::F32 | DType::F16 | DType::BF16))
 }
 
 /// The elements of a contiguous tensor.

@@ -19,7 +19,7 @@ use crate::{
     audio::Chunk,
     error::{Error, Result},
     models::whisper::{KvCache, MEL_FRAMES, POSITIONS_PER_SECOND},
-    ops::logits::log_sum_exp,
+    ops::{Choice, Chosen, choose_tokens},
     transcript::{Token, Word},
 };
 
@@ -176,10 +176,10 @@ impl Batch {
         }
         slots.iter().for_each(|&slot| self.cache.rewind(slot));
         let start = vec![self.transcriber.tokenizer().start(); slots.len()];
-        let logits = self.logits(&start, slots, 0)?;
         let range = self.transcriber.tokenizer().language_tokens();
-        let (first, last) = (range.start as usize, range.end as usize);
-        Ok(logits.iter().map(|row| Distribution::from_logits(&row[first..last])).collect())
+        let logits = self.logits(&start, slots, 0)?.narrow(1, range.start as usize, range.len())?;
+        let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
+        Ok(logits.iter().map(|row| Distribution::from_logits(row)).collect())
     }
 
     /// Feeds rows their prompts and lets each write its first token. Rows that are finished at once come back as true.
@@ -194,23 +194,36 @@ impl Batch {
         for (index, (prompt, start)) in prompts.iter().enumerate() {
             shapes.entry((prompt.len(), *start)).or_default().push(index);
         }
-        let mut logits = vec![Vec::new(); rows.len()];
+        let no_speech = self.transcriber.tokenizer().no_speech();
+        let vocabulary = self.transcriber.config().vocab_size;
+        let mut finished = vec![false; rows.len()];
         for ((length, start), members) in shapes {
             let slots: Vec<usize> = members.iter().map(|&index| rows[index].slot).collect();
             slots.iter().for_each(|&slot| self.cache.rewind(slot));
             let part = |range: std::ops::Range<usize>| -> Vec<u32> {
                 members.iter().flat_map(|&index| prompts[index].0[range.clone()].to_vec()).collect()
             };
+            let choices: Vec<Choice> = members.iter().map(|&index| rows[index].choice()).collect();
+            let watch = |choice: &Choice| Choice { watched: Some(no_speech), ..*choice };
             let at_start = self.logits(&part(0..start + 1), &slots, start)?;
-            let no_speech = self.transcriber.tokenizer().no_speech() as usize;
-            for (&index, logits) in members.iter().zip(&at_start) {
-                rows[index].no_speech_prob = (logits[no_speech] - log_sum_exp(logits)).exp();
-            }
             let rest = length - start - 1;
-            let last = if rest == 0 { at_start } else { self.logits(&part(start + 1..length), &slots, rest - 1)? };
-            members.into_iter().zip(last).for_each(|(index, row)| logits[index] = row);
+            let heard: Vec<Choice> = match rest {
+                0 => choices.iter().map(watch).collect(),
+                _ => vec![watch(&Choice::free(vocabulary)); choices.len()],
+            };
+            let mut chosen = choose_tokens(&at_start, self.transcriber.masks(), &heard)?;
+            for (&index, chosen) in members.iter().zip(&chosen) {
+                rows[index].no_speech_prob = chosen.watched.exp();
+            }
+            if rest > 0 {
+                let logits = self.logits(&part(start + 1..length), &slots, rest - 1)?;
+                chosen = choose_tokens(&logits, self.transcriber.masks(), &choices)?;
+            }
+            for (index, chosen) in members.into_iter().zip(chosen) {
+                finished[index] = rows[index].write(&chosen);
+            }
         }
-        Ok(write(rows, &mut logits))
+        Ok(finished)
     }
 
     /// Lets every row write one further token; true for the rows that are finished.
@@ -223,8 +236,10 @@ impl Batch {
         if tokens.len() != rows.len() {
             return Err(Error::Bug("a row was stepped before it had begun".into()));
         }
-        let mut logits = self.logits(&tokens, &slots, 0)?;
-        Ok(write(rows, &mut logits))
+        let logits = self.logits(&tokens, &slots, 0)?;
+        let choices: Vec<Choice> = rows.iter_mut().map(|row| row.choice()).collect();
+        let chosen = choose_tokens(&logits, self.transcriber.masks(), &choices)?;
+        Ok(rows.iter_mut().zip(&chosen).map(|(row, chosen)| row.write(chosen)).collect())
     }
 
     /// The words of a finished text, without times.
@@ -271,9 +286,12 @@ impl Batch {
     /// When a tensor operation fails, or the text is longer than a chunk's can be.
     pub fn place(&mut self, row: &Row, text: &[u32]) -> Result<Vec<Word>> {
         let Some(forced) = self.force(row, text)? else { return Ok(Vec::new()) };
-        let logits: Vec<Vec<f32>> = self.transcriber.whisper().decoder.logits(&forced.before)?.to_vec2()?;
-        let token = |(logits, &id): (&Vec<f32>, &u32)| Token { id, logprob: logits[id as usize] - log_sum_exp(logits) };
-        let tokens: Vec<Token> = logits.iter().zip(text).map(token).collect();
+        let logits = self.transcriber.whisper().decoder.logits(&forced.before)?;
+        let free = Choice::free(self.transcriber.config().vocab_size);
+        let choices: Vec<Choice> = text.iter().map(|&id| Choice { watched: Some(id), ..free }).collect();
+        let chosen = choose_tokens(&logits, self.transcriber.masks(), &choices)?;
+        let token = |(chosen, &id): (&Chosen, &u32)| Token { id, logprob: chosen.watched };
+        let tokens: Vec<Token> = chosen.iter().zip(text).map(token).collect();
         Ok(dtw::place(&forced.attention, forced.prompt, self.split(row, &tokens)?, &row.chunk))
     }
 
@@ -311,12 +329,12 @@ impl Batch {
         Ok(Some(Forced { attention, prompt: prompt.len(), before }))
     }
 
-    /// Feeds `tokens` (the same number for every slot) and gives the logits at the `place`-th of them, row by row.
-    fn logits(&mut self, tokens: &[u32], slots: &[usize], place: usize) -> Result<Vec<Vec<f32>>> {
+    /// Feeds `tokens` (the same number for every slot) and gives the logits at the `place`-th of them, (B, vocabulary).
+    fn logits(&mut self, tokens: &[u32], slots: &[usize], place: usize) -> Result<Tensor> {
         let decoder = &self.transcriber.whisper().decoder;
         let states = decoder.forward(tokens, slots, &mut self.cache)?; // (B, T, d_model)
         let states = states.narrow(1, place, 1)?.squeeze(1)?.contiguous()?; // (B, d_model)
-        Ok(decoder.logits(&states)?.to_vec2()?)
+        Ok(decoder.logits(&states)?)
     }
 }
 
@@ -328,8 +346,4 @@ struct Forced {
     prompt: usize,
     /// The state before each token of the text: (text, d_model).
     before: Tensor,
-}
-
-fn write(rows: &mut [&mut Row], logits: &mut [Vec<f32>]) -> Vec<bool> {
-    rows.par_iter_mut().zip(logits).map(|(row, logits)| row.advance(logits)).collect()
 }

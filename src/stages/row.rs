@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     language::Language,
     models::whisper::Tokenizer,
-    ops::logits::{argmax, log_sum_exp},
+    ops::{Choice, Chosen},
     transcript::Token,
 };
 
@@ -195,38 +195,27 @@ impl Row {
         self.temperature = temperature;
     }
 
-    /// Chooses the next token by `logits` (vocabulary) under the script's rules. True when the row is finished: the end
-    /// was written, the text loops, or the script's limit is reached.
-    pub fn advance(&mut self, logits: &mut [f32]) -> bool {
-        self.script.rules.apply(logits, &self.sampled);
-        let normaliser = log_sum_exp(logits);
-        let token = if self.temperature > 0.0 { self.sample(logits) } else { argmax(logits) };
-        let logprob = logits[token] - normaliser;
-        if token as u32 == self.script.end {
-            self.end_logprob = logprob;
+    /// What the row may write next, by its script's rules.
+    pub fn choice(&mut self) -> Choice {
+        let drawn = self.temperature > 0.0;
+        let uniform = if drawn { self.random.r#gen::<f64>() } else { 0.0 };
+        Choice { temperature: self.temperature, uniform, ..self.script.rules.choice(&self.sampled) }
+    }
+
+    /// Writes what was chosen. True when the row is finished: the end was written, the text loops, or the script's limit is
+    /// reached.
+    pub fn write(&mut self, chosen: &Chosen) -> bool {
+        if chosen.token == self.script.end {
+            self.end_logprob = chosen.logprob;
             return true;
         }
         self.end_logprob = 0.0;
-        self.sampled.push(token as u32);
-        self.logprobs.push(logprob);
+        self.sampled.push(chosen.token);
+        self.logprobs.push(chosen.logprob);
         if self.sampled.len().is_multiple_of(CYCLE_CHECK) {
             self.cycle = find_cycle(&self.sampled);
         }
         self.cycle.is_some() || self.sampled.len() >= self.script.limit
-    }
-
-    fn sample(&mut self, logits: &[f32]) -> usize {
-        let highest = logits[argmax(logits)];
-        let weight = |logit: f32| f64::from((logit - highest) / self.temperature).exp();
-        let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-        let mut left = self.random.r#gen::<f64>() * total;
-        for (token, &logit) in logits.iter().enumerate() {
-            left -= f64::from((logit - highest) / self.temperature).exp();
-            if left <= 0.0 && logit.is_finite() {
-                return token;
-            }
-        }
-        argmax(logits)
     }
 
     /// What has been written, measured.

@@ -1,97 +1,90 @@
-//! What the decoder may write next: openai/whisper's logit filters (`decoding.py`) over one row of logits.
+//! What the decoder may write next: openai/whisper's rules (`decoding.py`), from what a text holds so far.
+
+use candle_core::Device;
 
 use crate::{
+    error::Result,
     models::whisper::{GenerationConfig, Tokenizer},
-    ops::logits::log_sum_exp,
+    ops::choose_token::{Choice, Masks, NEVER, NEVER_FIRST, NEVER_WITH_TIMES},
 };
 
+/// The checkpoint's suppress lists, on a device.
+///
+/// # Errors
+/// When the device refuses them.
+pub fn masks(
+    generation: &GenerationConfig,
+    tokenizer: &Tokenizer,
+    vocabulary: usize,
+    device: &Device,
+) -> Result<Masks> {
+    let mut never = generation.suppress_tokens.clone().unwrap_or_default();
+    never.extend(tokenizer.never_written());
+    never.sort_unstable();
+    never.dedup();
+    let never_first = generation.begin_suppress_tokens.clone().unwrap_or_else(|| {
+        vec![
+            tokenizer.encode(" ").ok().and_then(|ids| ids.first().copied()).unwrap_or(tokenizer.end()),
+            tokenizer.end(),
+        ]
+    });
+    Ok(Masks::new([never, never_first, vec![tokenizer.no_timestamps()]], vocabulary, device)?)
+}
+
 /// The rules of one decoding.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    suppressed: Vec<u32>,
-    never_first: Vec<u32>,
-    timestamps: Option<TimestampRules>,
+    vocabulary: usize,
+    times: Option<Times>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct TimestampRules {
+struct Times {
     end: u32,
-    no_timestamps: u32,
     first: u32,
     /// The latest time that a chunk's first segment may start with: 1 s.
     latest_start: u32,
 }
 
 impl Rules {
-    /// The checkpoint's suppress lists, and the timestamp rules when `timestamps` are wanted.
-    pub fn new(generation: &GenerationConfig, tokenizer: &Tokenizer, timestamps: bool) -> Self {
-        let mut suppressed = generation.suppress_tokens.clone().unwrap_or_default();
-        suppressed.extend(tokenizer.never_written());
-        suppressed.sort_unstable();
-        suppressed.dedup();
-        let never_first = generation.begin_suppress_tokens.clone().unwrap_or_else(|| {
-            vec![
-                tokenizer.encode(" ").ok().and_then(|ids| ids.first().copied()).unwrap_or(tokenizer.end()),
-                tokenizer.end(),
-            ]
-        });
+    /// The rules of a checkpoint with this vocabulary; those for times where `timestamps` are wanted.
+    pub fn new(tokenizer: &Tokenizer, vocabulary: usize, timestamps: bool) -> Self {
         let first = tokenizer.first_timestamp();
-        let timestamps = timestamps.then_some(TimestampRules {
-            end: tokenizer.end(),
-            no_timestamps: tokenizer.no_timestamps(),
-            first,
-            latest_start: first + 50,
-        });
-        Self { suppressed, never_first, timestamps }
+        let times = timestamps.then_some(Times { end: tokenizer.end(), first, latest_start: first + 50 });
+        Self { vocabulary, times }
     }
 
-    /// Sets the logits of what may not follow `sampled` (the tokens after the prompt) to minus infinity.
-    pub fn apply(&self, logits: &mut [f32], sampled: &[u32]) {
-        if sampled.is_empty() {
-            forbid(logits, &self.never_first);
-        }
-        forbid(logits, &self.suppressed);
-        if let Some(rules) = &self.timestamps {
-            rules.apply(logits, sampled);
-        }
+    /// What may follow `sampled` (the tokens after the prompt), the likeliest first.
+    pub fn choice(&self, sampled: &[u32]) -> Choice {
+        let first = if sampled.is_empty() { NEVER_FIRST } else { 0 };
+        let free = Choice { masks: NEVER | first, ..Choice::free(self.vocabulary) };
+        self.times.map_or(free, |times| times.choice(sampled, free))
     }
 }
 
-impl TimestampRules {
+impl Times {
     /// Times come in pairs, except directly before the end; they never go back; a segment is never empty; and where the
     /// times together are likelier than any text, a time is written.
-    fn apply(&self, logits: &mut [f32], sampled: &[u32]) {
-        let (first, vocabulary) = (self.first as usize, logits.len());
-        forbid(logits, &[self.no_timestamps]);
+    fn choice(&self, sampled: &[u32], free: Choice) -> Choice {
         let is_time = |token: Option<&u32>| token.is_some_and(|&token| token >= self.first);
         let last_is_time = is_time(sampled.last());
         let pair_is_complete = sampled.len() < 2 || is_time(sampled.get(sampled.len() - 2));
+        let vocabulary = free.first_time;
+        let (mut text_from, mut time_from, mut time_to) = (0, self.first, vocabulary);
         if last_is_time && pair_is_complete {
-            logits[first..].fill(f32::NEG_INFINITY);
+            time_to = self.first;
         } else if last_is_time {
-            logits[..self.end as usize].fill(f32::NEG_INFINITY);
+            text_from = self.end;
         }
         if let Some(&latest) = sampled.iter().rev().find(|&&token| token >= self.first) {
-            let next = if last_is_time && !pair_is_complete { latest } else { latest + 1 };
-            logits[first..(next as usize).min(vocabulary)].fill(f32::NEG_INFINITY);
+            time_from = if last_is_time && !pair_is_complete { latest } else { latest + 1 };
         }
         if sampled.is_empty() {
-            logits[..first].fill(f32::NEG_INFINITY);
-            logits[(self.latest_start as usize + 1).min(vocabulary)..].fill(f32::NEG_INFINITY);
+            text_from = self.first;
+            time_to = time_to.min(self.latest_start + 1);
         }
-        let (text, times) = logits.split_at(first);
-        let likeliest_text = text.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if log_sum_exp(times) > likeliest_text {
-            logits[..first].fill(f32::NEG_INFINITY);
-        }
-    }
-}
-
-fn forbid(logits: &mut [f32], tokens: &[u32]) {
-    for &token in tokens {
-        if let Some(logit) = logits.get_mut(token as usize) {
-            *logit = f32::NEG_INFINITY;
-        }
+        let masks = free.masks | NEVER_WITH_TIMES;
+        Choice { masks, text_from, first_time: self.first, time_from, time_to, ..free }
     }
 }
 
@@ -100,14 +93,12 @@ mod tests {
     use super::*;
 
     /// Ten text tokens (9 ends), 10 is `<|notimestamps|>`, times from 11.
-    fn rules() -> Rules {
-        let timestamps = TimestampRules { end: 9, no_timestamps: 10, first: 11, latest_start: 13 };
-        Rules { suppressed: vec![3], never_first: vec![0, 9], timestamps: Some(timestamps) }
-    }
-
     fn allowed(sampled: &[u32], logits: Vec<f32>) -> Vec<usize> {
+        let times = Times { end: 9, first: 11, latest_start: 13 };
+        let rules = Rules { vocabulary: 20, times: Some(times) };
+        let masks = Masks::new([vec![3], vec![0, 9], vec![10]], 20, &Device::Cpu).unwrap();
         let mut logits = logits;
-        rules().apply(&mut logits, sampled);
+        rules.choice(sampled).forbid(&masks, &mut logits);
         (0..logits.len()).filter(|&i| logits[i].is_finite()).collect()
     }
 
@@ -133,5 +124,14 @@ mod tests {
         let mut logits = vec![0.0; 20];
         logits[5] = 1.0;
         assert_eq!(allowed(&[11, 1, 2], logits), [12, 13, 14, 15, 16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn a_text_without_times_writes_none() {
+        let rules = Rules { vocabulary: 20, times: None };
+        let masks = Masks::new([vec![3], vec![0, 9], vec![10]], 20, &Device::Cpu).unwrap();
+        let mut logits = vec![0.0; 20];
+        rules.choice(&[]).forbid(&masks, &mut logits);
+        assert_eq!((0..20).filter(|&i| logits[i] == f32::NEG_INFINITY).collect::<Vec<_>>(), [0, 3, 9]);
     }
 }

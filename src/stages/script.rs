@@ -37,7 +37,7 @@ impl Script {
         let told = told(transcriber, options)?;
         let context = transcriber.config().max_target_positions;
         Ok(Arc::new(Self {
-            rules: Rules::new(transcriber.generation(), tokenizer, options.timestamps),
+            rules: Rules::new(tokenizer, transcriber.config().vocab_size, options.timestamps),
             end: tokenizer.end(),
             limit: (context / 2).min(context.saturating_sub(told.len() + SPECIALS)),
             told,

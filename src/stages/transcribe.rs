@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{language::LanguageChoice, row::Gates};
+use super::{language::LanguageChoice, row::Gates, rules};
 use crate::{
     audio::mel::LogMel,
     device::Compute,
@@ -12,6 +12,7 @@ use crate::{
         aligner::Aligner,
         whisper::{Config, GenerationConfig, Tokenizer, Whisper, tokenizer::Task},
     },
+    ops::Masks,
 };
 
 /// How speech is turned into text.
@@ -74,19 +75,28 @@ impl TranscribeOptions {
 pub struct Transcriber {
     whisper: Whisper,
     tokenizer: Tokenizer,
-    generation: GenerationConfig,
     alignment_heads: Vec<(usize, usize)>,
     mel: LogMel,
+    masks: Masks,
     heads: Vec<Arc<Aligner>>,
     compute: Compute,
 }
 
 impl Transcriber {
     /// Puts the parts of a checkpoint together.
-    pub fn new(whisper: Whisper, tokenizer: Tokenizer, generation: GenerationConfig, compute: Compute) -> Self {
+    ///
+    /// # Errors
+    /// When the device refuses the suppress lists.
+    pub fn new(
+        whisper: Whisper,
+        tokenizer: Tokenizer,
+        generation: &GenerationConfig,
+        compute: Compute,
+    ) -> Result<Self> {
         let alignment_heads = generation.alignment_heads(&whisper.config);
         let mel = LogMel::new(whisper.config.num_mel_bins);
-        Self { whisper, tokenizer, generation, alignment_heads, mel, heads: Vec::new(), compute }
+        let masks = rules::masks(generation, &tokenizer, whisper.config.vocab_size, &compute.device)?;
+        Ok(Self { whisper, tokenizer, alignment_heads, mel, masks, heads: Vec::new(), compute })
     }
 
     /// The same with aligner heads that were trained on this checkpoint's encoder: what they hear comes with the text.
@@ -110,9 +120,9 @@ impl Transcriber {
         &self.tokenizer
     }
 
-    /// The checkpoint's suppress lists.
-    pub fn generation(&self) -> &GenerationConfig {
-        &self.generation
+    /// The checkpoint's suppress lists, where it runs.
+    pub fn masks(&self) -> &Masks {
+        &self.masks
     }
 
     /// (layer, head) pairs that follow time.

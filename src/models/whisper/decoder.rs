@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use super::{Config, LAYER_NORM_EPS};
 use crate::{
     models::layers::{layer_norm, linear, linear_no_bias},
-    ops::{self, LayerNorm, Linear, Slot},
+    ops::{self, LayerNorm, Linear, Slot, Slots},
 };
 
 /// Keys and values of all layers for a fixed number of slots.
@@ -137,9 +137,9 @@ impl Block {
         &self,
         x: &Tensor,
         cache: &LayerCache,
-        own: &[Slot],
-        source: &[Slot],
-        watched: (&[Slot], &[usize]),
+        own: &Slots,
+        source: &Slots,
+        watched: (&Slots, &[usize]),
     ) -> Result<(Tensor, Option<Tensor>)> {
         let normed = self.attention_norm.forward(x)?;
         ops::append(&cache.keys, &self.attention.key.forward(&normed)?, own)?;
@@ -194,7 +194,8 @@ impl Decoder {
 
     /// Puts the audio `features` (B, 1500, d_model) of B chunks into `slots` and forgets what these held.
     pub fn listen(&self, features: &Tensor, slots: &[usize], cache: &mut KvCache) -> Result<()> {
-        let places: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        let places = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        let places = Slots::new(places, features.device())?;
         for (block, layer) in self.blocks.iter().zip(&cache.layers) {
             ops::append(&layer.cross_keys, &block.cross.key.forward(features)?, &places)?;
             ops::append(&layer.cross_values, &block.cross.value.forward(features)?, &places)?;
@@ -209,7 +210,7 @@ impl Decoder {
     /// # Errors
     /// When a row would grow past the decoder's positions.
     pub fn forward(&self, tokens: &[u32], slots: &[usize], cache: &mut KvCache) -> Result<Tensor> {
-        self.run(tokens, slots, cache, &[], &[]).map(|(states, _)| states)
+        self.run(tokens, slots, cache, None, &[]).map(|(states, _)| states)
     }
 
     /// Feeds the T `tokens` to the row in `slot` and returns the normed states (1, T, d_model) and the cross-attention of
@@ -225,8 +226,8 @@ impl Decoder {
         source_length: usize,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Tensor)> {
-        let place = Slot { index: slot, length: source_length };
-        let (states, weights) = self.run(tokens, &[slot], cache, &[place], heads)?;
+        let place = Slots::new(vec![Slot { index: slot, length: source_length }], self.tokens.device())?;
+        let (states, weights) = self.run(tokens, &[slot], cache, Some(&place), heads)?;
         Ok((states, Tensor::cat(&weights, 1)?.squeeze(0)?))
     }
 
@@ -235,17 +236,17 @@ impl Decoder {
         tokens: &[u32],
         slots: &[usize],
         cache: &mut KvCache,
-        watched: &[Slot],
+        watched: Option<&Slots>,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Vec<Tensor>)> {
         let length = tokens.len() / slots.len().max(1);
-        let mut x = self.embed(tokens, slots, cache)?;
-        let own: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.lengths[index] + length }).collect();
-        let source: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        let step = Step::new(tokens, slots, cache, self.positions.dim(0)?, self.tokens.device())?;
+        let mut x = self.embed(&step, slots.len())?;
         let mut weights = Vec::new();
         for (index, (block, layer)) in self.blocks.iter().zip(&cache.layers).enumerate() {
             let here: Vec<usize> = heads.iter().filter(|(l, _)| *l == index).map(|(_, head)| *head).collect();
-            let (next, seen) = block.forward(&x, layer, &own, &source, (watched, &here))?;
+            let watched = (watched.unwrap_or(&step.source), here.as_slice());
+            let (next, seen) = block.forward(&x, layer, &step.own, &step.source, watched)?;
             x = next;
             weights.extend(seen);
         }
@@ -254,21 +255,54 @@ impl Decoder {
     }
 
     /// Token and position embeddings of T further tokens of each row, (B, T, d_model).
-    fn embed(&self, tokens: &[u32], slots: &[usize], cache: &KvCache) -> Result<Tensor> {
+    fn embed(&self, step: &Step, rows: usize) -> Result<Tensor> {
+        let embedded = self.tokens.index_select(&step.tokens, 0)?;
+        let placed = self.positions.index_select(&step.positions, 0)?;
+        let time = step.tokens.dim(0)? / rows.max(1);
+        (embedded + placed)?.reshape((rows, time, ()))
+    }
+
+    /// States (N, d_model) to logits (N, vocabulary), in f32 on the CPU.
+    pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
+        ops::choose_token::readable_logits(self.vocabulary.forward(states)?)
+    }
+}
+
+/// What a step of the decoder reads beside weights and caches: all of it reaches a GPU in one copy.
+struct Step {
+    /// (B T): ids.
+    tokens: Tensor,
+    /// (B T): places in the text.
+    positions: Tensor,
+    /// Where keys and values of the text lie, with the new ones.
+    own: Slots,
+    /// Where those of the audio lie.
+    source: Slots,
+}
+
+impl Step {
+    fn new(tokens: &[u32], slots: &[usize], cache: &KvCache, limit: usize, device: &Device) -> Result<Self> {
         let length = tokens.len() / slots.len().max(1);
         let positions: Vec<u32> = slots.iter().flat_map(|&slot| (cache.lengths[slot] as u32..).take(length)).collect();
-        let limit = self.positions.dim(0)?;
         if positions.iter().any(|&position| position as usize >= limit) {
             candle_core::bail!("a row has more than the {limit} tokens that the decoder has positions for");
         }
-        let device = self.tokens.device();
-        let embedded = self.tokens.index_select(&Tensor::new(tokens, device)?, 0)?;
-        let placed = self.positions.index_select(&Tensor::new(positions, device)?, 0)?;
-        (embedded + placed)?.reshape((slots.len(), length, ()))
-    }
-
-    /// States (N, d_model) to logits (N, vocabulary) in f32.
-    pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
-        self.vocabulary.forward(states)?.to_dtype(DType::F32)
+        let own: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.lengths[index] + length }).collect();
+        let source: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
+        if device.is_cpu() {
+            let [tokens, positions] = [tokens, &positions].map(|ids| Tensor::new(ids, device));
+            let [own, source] = [own, source].map(|rows| Slots::new(rows, device));
+            return Ok(Self { tokens: tokens?, positions: positions?, own: own?, source: source? });
+        }
+        let parts = [tokens.to_vec(), positions, Slots::words(&own), Slots::words(&source)];
+        let words = Tensor::new(parts.concat(), device)?;
+        let mut start = 0;
+        let [tokens, positions, own_words, source_words] = parts.map(|part| {
+            start += part.len();
+            words.narrow(0, start - part.len(), part.len())
+        });
+        let own = Slots::with_words(own, &own_words?)?;
+        let source = Slots::with_words(source, &source_words?)?;
+        Ok(Self { tokens: tokens?, positions: positions?, own, source })
     }
 }

@@ -1,7 +1,11 @@
 //! `kernels/append.cu`: new keys or values go to their places in a cache.
 
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, Layout, Tensor};
 use candle_core::{DType, Result};
 
+#[cfg(feature = "cuda")]
+use super::device;
 use super::{Argument, Launch, int, suffix};
 
 /// What is appended: x (B, T, C) to a cache (S, limit, C).
@@ -35,5 +39,25 @@ impl Append {
             shared: 0,
             arguments: vec![x, cache, slots, int(self.time)?, int(self.channels)?, int(self.limit)?],
         })
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Append {
+    /// Appends on the GPU; `slots` (B, 2) is there, too.
+    pub(in crate::ops) fn run(
+        &self,
+        (cache, cache_layout): (&mut CudaStorage, &Layout),
+        (x, layout): (&CudaStorage, &Layout),
+        slots: &Tensor,
+    ) -> Result<()> {
+        let (slots, slots_layout) = slots.storage_and_layout();
+        let gpu = x.device.clone();
+        let stream = gpu.cuda_stream();
+        let mut buffers = device::Buffers::new(&stream);
+        let x = buffers.read(x, layout)?;
+        let slots = buffers.read(device::on_gpu(&slots)?, slots_layout)?;
+        let cache = buffers.write(cache, cache_layout)?;
+        device::launch(&gpu, &self.launch(x, cache, slots)?)
     }
 }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use candle_core::{
-    CudaDevice, CudaStorage, Layout, Result, bail,
+    CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage,
+    backend::BackendDevice,
+    bail,
     cuda::{
         CudaStorageSlice, WrapErr,
         cudarc::{
@@ -69,6 +71,11 @@ impl<'a> Buffers<'a> {
         }
     }
 
+    /// A whole buffer that the kernel writes.
+    pub(in crate::ops) fn fill(&mut self, storage: &'a mut CudaStorage) -> Result<Argument> {
+        self.write(storage, &Layout::contiguous(1))
+    }
+
     fn address<T: DeviceRepr>(&mut self, slice: &'a impl DevicePtr<T>, start: usize) -> Result<Argument> {
         let (address, held) = slice.device_ptr(self.stream);
         self.held.push(held);
@@ -79,6 +86,20 @@ impl<'a> Buffers<'a> {
         let (address, held) = slice.device_ptr_mut(self.stream);
         self.held.push(held);
         Ok(Argument::Buffer(address + (start * size_of::<T>()) as u64))
+    }
+}
+
+/// Room for `count` numbers, which hold anything until a kernel has written them.
+pub(in crate::ops) fn empty(device: &CudaDevice, count: usize, dtype: DType) -> Result<CudaStorage> {
+    // SAFETY: every caller hands it to a kernel that writes all of what is read later.
+    unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
+}
+
+/// What a tensor holds on the GPU.
+pub(in crate::ops) fn on_gpu(storage: &Storage) -> Result<&CudaStorage> {
+    match storage {
+        Storage::Cuda(storage) => Ok(storage),
+        _ => bail!("a kernel was given a tensor that is not on a GPU"),
     }
 }
 

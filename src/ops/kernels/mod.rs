@@ -4,9 +4,13 @@
 //! geometry and the same order of arguments, against the kernel compiled for the host. One file per kernel file; with the
 //! feature, `device` carries launches out.
 
+pub mod add_bias;
 pub mod append;
+pub mod cached_attention;
+pub mod choose_token;
 #[cfg(feature = "cuda")]
 pub(super) mod device;
+pub mod softmax;
 
 use candle_core::{DType, Result, bail};
 
