@@ -59,7 +59,8 @@ struct Block {
     void *scheduler_top;
     void *scheduler_sanitizer_stack;
     std::vector<unsigned char> shared;
-} block;
+};
+Block &block = *new Block;  // never destroyed (kernel.h)
 
 #ifdef __SANITIZE_ADDRESS__
 const void *scheduler_bottom;

@@ -34,15 +34,15 @@ struct Counted {
     size_t bytes = 0;
 };
 
-struct Report {
-    std::map<std::string, Counted> counted;
-    ~Report() {
-        std::vector<std::pair<std::string, Counted>> rows(counted.begin(), counted.end());
-        std::sort(rows.begin(), rows.end(), [](auto &a, auto &b) { return a.second.seconds > b.second.seconds; });
-        for (const auto &[name, row] : rows)
-            fprintf(stderr, "%9ld x %-40s %9.1f ms %12zu bytes\n", row.calls, name.c_str(), row.seconds * 1e3, row.bytes);
-    }
-};
+std::map<std::string, Counted> &counted = *new std::map<std::string, Counted>;
+
+void report() {
+    Lock held(lock());
+    std::vector<std::pair<std::string, Counted>> rows(counted.begin(), counted.end());
+    std::sort(rows.begin(), rows.end(), [](auto &a, auto &b) { return a.second.seconds > b.second.seconds; });
+    for (const auto &[name, row] : rows)
+        fprintf(stderr, "%9ld x %-40s %9.1f ms %12zu bytes\n", row.calls, name.c_str(), row.seconds * 1e3, row.bytes);
+}
 
 CUctx_st contexts[16];
 CUmemPoolHandle_st pools[16];
@@ -50,12 +50,12 @@ CUmemPoolHandle_st pools[16];
 }  // namespace
 
 const Settings &settings() {
-    static const Settings settings = read_settings();
+    static const auto &settings = *new Settings(read_settings());
     return settings;
 }
 
 std::recursive_mutex &lock() {
-    static std::recursive_mutex lock;
+    static auto &lock = *new std::recursive_mutex;
     return lock;
 }
 
@@ -72,12 +72,12 @@ CUresult ready() {
 }
 
 void count(const std::string &name, std::chrono::steady_clock::time_point start, size_t bytes) {
-    static Report report;
     if (!settings().report) return;
-    Counted &counted = report.counted[name];
-    counted.calls += 1;
-    counted.bytes += bytes;
-    counted.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (counted.empty()) atexit(report);
+    Counted &row = counted[name];
+    row.calls += 1;
+    row.bytes += bytes;
+    row.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 CUresult refuse(CUresult result, const std::string &reason) {
@@ -129,7 +129,7 @@ API cuDeviceTotalMem(size_t *bytes, CUdevice) {
 
 // The limits that the CUDA programming guide gives for compute capability 8.0, and an A100's rates.
 API cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
-    static const std::map<int, int> values = {
+    static const auto &values = *new std::map<int, int>{
         {CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 1024},
         {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, 1024},
         {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y, 1024},

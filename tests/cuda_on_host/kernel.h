@@ -27,7 +27,8 @@ struct Kernel {
 };
 
 inline std::map<std::pair<Origin, std::string>, Kernel> &kernels() {
-    static std::map<std::pair<Origin, std::string>, Kernel> all;
+    // Never destroyed, as all that the driver keeps: threads of the program call it while it ends.
+    static auto &all = *new std::map<std::pair<Origin, std::string>, Kernel>;
     return all;
 }
 

@@ -1,5 +1,6 @@
 // Memory: allocations of the host's heap, full of NaN at first, so that a sanitizer watches their bounds and nobody reads
 // what nobody wrote.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -15,8 +16,9 @@ struct Allocation {
     size_t bytes;
     int device;
 };
-std::map<CUdeviceptr, Allocation> live;
-std::map<int, size_t> used;
+// Never destroyed (kernel.h).
+std::map<CUdeviceptr, Allocation> &live = *new std::map<CUdeviceptr, Allocation>;
+std::map<int, size_t> &used = *new std::map<int, size_t>;
 
 CUresult allocate(CUdeviceptr *address, size_t bytes) {
     if (CUresult result = ready()) return result;

@@ -7,18 +7,15 @@ namespace {
 
 // The two streams that have no object of their own.
 CUstream_st legacy, per_thread;
-std::set<CUgraph> captures;
+// Never destroyed (kernel.h).
+std::set<CUgraph> &captures = *new std::set<CUgraph>;
+std::set<CUstream_st *> &streams = *new std::set<CUstream_st *>{&legacy, &per_thread};
 thread_local std::set<CUgraph> own_captures;
 
 CUstream_st &stream_of(CUstream stream) {
     if (stream == nullptr || stream == CU_STREAM_LEGACY) return legacy;
     if (stream == CU_STREAM_PER_THREAD) return per_thread;
     return *stream;
-}
-
-std::set<CUstream_st *> &streams() {
-    static std::set<CUstream_st *> all = {&legacy, &per_thread};
-    return all;
 }
 
 void free_memory(const CUgraph_st &graph) {
@@ -56,7 +53,7 @@ API cuStreamCreate(CUstream *stream, unsigned) {
     Lock held(lock());
     if (CUresult result = ready()) return result;
     *stream = new CUstream_st;
-    streams().insert(*stream);
+    streams.insert(*stream);
     return CUDA_SUCCESS;
 }
 
@@ -64,7 +61,7 @@ API cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) { return c
 
 API cuStreamDestroy(CUstream stream) {
     Lock held(lock());
-    streams().erase(stream);
+    streams.erase(stream);
     delete stream;
     return CUDA_SUCCESS;
 }
@@ -157,7 +154,7 @@ API cuStreamEndCapture(CUstream stream, CUgraph *graph) {
     *graph = nullptr;
     CUgraph capture = capture_of(stream);
     if (!capture || capture->origin != stream) return CUDA_ERROR_ILLEGAL_STATE;
-    for (CUstream_st *other : streams())
+    for (CUstream_st *other : streams)
         if (other->capture == capture) other->capture = nullptr;
     captures.erase(capture);
     own_captures.erase(capture);
