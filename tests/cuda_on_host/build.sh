@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Builds libcuda.so.1, libcublas.so.13 and libcurand.so.10 that run on the CPU into FOLDER (README.md):
+#   tests/cuda_on_host/build.sh FOLDER [--sanitize]
+# Needs g++, cargo and the toolkit that tools/cuda/setup.sh prepares. Candle's kernels are compiled from the sources that
+# cargo has downloaded, ours from kernels/. What has not changed since the last build is kept.
+set -euo pipefail
+
+fail() {
+    echo "build.sh: $*" >&2
+    exit 1
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+[ $# -ge 1 ] || fail "name the folder for the libraries: tests/cuda_on_host/build.sh FOLDER [--sanitize]"
+[ -f "${CUDA_HOME:-}/include/cuda_fp16.h" ] || fail "source the file that tools/cuda/setup.sh prints first"
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fvisibility=hidden -w -I"$here" -isystem "$CUDA_HOME/include")
+for cccl in "$CUDA_HOME/include/cccl" "$CUDA_HOME/targets/x86_64-linux/include/cccl"; do
+    [ ! -d "$cccl" ] || flags+=(-isystem "$cccl")
+done
+[ "${2:-}" != --sanitize ] || flags+=(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+
+# object NAME SOURCE FLAGS..: compiles unless the object is newer than all that it was made from.
+object() {
+    local name=$1 source=$2
+    shift 2
+    objects+=("$out/$name.o")
+    if [ -f "$out/$name.o" ] && [ -f "$out/$name.d" ] && [ "$(cat "$out/$name.flags")" = "${flags[*]} $*" ] \
+        && [ -z "$(sed 's/^[^:]*://; s/\\$//' "$out/$name.d" | xargs -n1 | xargs -I{} find {} -newer "$out/$name.o")" ]; then
+        return
+    fi
+    g++ "${flags[@]}" "$@" -MMD -MF "$out/$name.d" -c "$source" -o "$out/$name.o"
+    echo "${flags[*]} $*" >"$out/$name.flags"
+}
+
+# kernels ORIGIN FILE FLAGS..: compiles a kernel file together with a line for each of its kernels that makes it known.
+kernels() {
+    local origin=$1 file=$2 name text
+    name=$origin-$(basename "$file" .cu)
+    shift 2
+    text=$(g++ "${flags[@]}" "$@" -E -P -x c++ - <<LIST
+#include "cuda_on_host.h"
+#undef __global__
+#define __global__ ON_HOST_KERNEL
+#undef __launch_bounds__
+#define __launch_bounds__(...) ON_HOST_BOUNDS[__VA_ARGS__]
+#include "$file"
+LIST
+    )
+    {
+        # An unnamed namespace, since two kernel files may use one name for different things.
+        echo "#include \"cuda_on_host.h\""
+        echo "#include \"kernel.h\""
+        echo "namespace {"
+        echo "#include \"$file\""
+        tr '\n' ' ' <<<"$text" \
+            | grep -oE 'ON_HOST_KERNEL +(void +)?(ON_HOST_BOUNDS\[[^]]*\] *)?(void +)?\w+ *\(' \
+            | sed -E 's/ON_HOST_KERNEL|void |\($//g; s/ON_HOST_BOUNDS\[([^],]*)[^]]*\](.*)/\2 \1/' \
+            | while read -r kernel bounds; do
+                echo "const on_host::Registered<$kernel> registered_$kernel(on_host::Origin::$origin, \"$kernel\"${bounds:+, $bounds});"
+            done
+        echo "}"
+    } >"$out/$name.new"
+    grep -q Registered "$out/$name.new" || fail "$file has no kernel in a form that build.sh knows"
+    cmp -s "$out/$name.new" "$out/$name.cpp" || mv "$out/$name.new" "$out/$name.cpp"
+    object "$name" "$out/$name.cpp" "$@"
+}
+
+manifest=$(cargo metadata --locked --format-version 1 --all-features --manifest-path "$root/Cargo.toml" \
+    | grep -oE '"manifest_path":"[^"]*/candle-kernels[^"/]*/Cargo.toml"' | cut -d'"' -f4)
+candle=$(dirname "$manifest")/src
+[ -f "$candle/affine.cu" ] || fail "cargo found no candle-kernels: see its message above"
+
+objects=()
+for file in affine binary cast conv fill indexing reduce ternary unary; do
+    kernels candle "$candle/$file.cu"
+done
+# `extern __shared__` has no counterpart on the host.
+sed -E 's/extern __shared__ (\w+) (\w+)\[\];/DYNAMIC_SHARED(\1, \2);/' "$candle/sort.cu" >"$out/sort.cu"
+kernels candle "$out/sort.cu" -I"$candle"
+for file in "$root"/kernels/*.cu; do
+    kernels palabra "$file" -DPALABRA_ON_HOST
+done
+for file in block device memory stream launch; do
+    object "$file" "$here/$file.cpp"
+done
+
+# library NAME OBJECTS..: the others find the driver's state in libcuda.so.1, which stands beside them.
+library() {
+    local name=$1
+    shift
+    g++ "${flags[@]}" -shared -Wl,-soname,"$name" -Wl,-rpath,'$ORIGIN' -Wl,--no-undefined -o "$out/$name" "$@"
+}
+library libcuda.so.1 "${objects[@]}"
+objects=()
+object blas "$here/blas.cpp" -O3 -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno
+library libcublas.so.13 "${objects[@]}" "$out/libcuda.so.1"
+objects=()
+object random "$here/random.cpp"
+library libcurand.so.10 "${objects[@]}" "$out/libcuda.so.1"
+echo "LD_LIBRARY_PATH=$out"
