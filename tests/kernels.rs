@@ -1,0 +1,39 @@
+//! The CUDA kernels without a GPU: compiled by a C++ compiler for this machine (`kernels/host`), they carry out the launches
+//! that the library describes, and must give what the definitions on the CPU give, at a thousand random shapes each; in any
+//! order of threads, without a step outside of a buffer, without a race.
+//!
+//! A kernel is added by a file beside the others, which makes random cases, and a line in `SUBJECTS`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "kernels/append.rs"]
+mod append;
+#[path = "kernels/broken.rs"]
+mod broken;
+#[path = "kernels/case.rs"]
+mod case;
+#[path = "kernels/program.rs"]
+mod program;
+#[path = "kernels/resources.rs"]
+mod resources;
+#[path = "kernels/subject.rs"]
+mod subject;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use program::Flavour;
+use subject::Subject;
+
+const SUBJECTS: [Subject; 1] = [append::SUBJECT];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let tools = [Flavour::Plain, Flavour::Bounds, Flavour::Races].map(Flavour::tools);
+    let mut trials = broken::trials(&tools);
+    trials.extend(SUBJECTS.iter().flat_map(|subject| subject.trials(&tools)));
+    trials.extend(resources::trials());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
