@@ -97,9 +97,9 @@ build() {
     command -v cargo >/dev/null || skip "cargo is missing: install Rust with rustup" || return 0
     debian_root || return 0
     rust_root
-    image_of . service "$service_image" 2>&1 | tee "$folder/build.log" | grep -E '^(STEP|error|warning|\[)|Compiling palabra|Finished|--> Using cache' \
+    image_of . service "$service_image" 2>&1 | tee "$folder/build.log" | grep --line-buffered -E '^(\[[0-9/]*\] STEP|STEP|error|warning: unused)|Compiling palabra|Finished|--> Using cache' \
         || fail "the image was not built: see $folder/build.log"
-    echo "dependencies that were compiled: $(grep -c '^ *Compiling' "$folder/build.log")"
+    echo "dependencies that were compiled: $(sed -n '/ AS dependencies$/,/ AS build$/p' "$folder/build.log" | grep -c '^ *Compiling')"
     changed_source
 }
 
