@@ -1,0 +1,118 @@
+# The steps of check.sh that build: roots for the images that no registry serves here, and the Dockerfile on them.
+# shellcheck shell=bash disable=SC2154
+
+root_image=localhost/palabra-check/debian
+service_image=localhost/palabra-check/service-$DEVICE
+
+# buildah without a daemon and without namespaces of the network: it works inside containers and sandboxes as well.
+builder() {
+    buildah --storage-driver "$driver" --root "$folder/storage" --runroot "$folder/running" "$@"
+}
+
+builder_works() {
+    [ "$(id -u)" -eq 0 ] || skip "buildah needs root" || return 1
+    debian_tool buildah buildah || return 1
+    export BUILDAH_ISOLATION=chroot
+    # overlay shares layers; vfs, which copies them, works everywhere.
+    for driver in overlay vfs; do
+        if container=$(builder from scratch 2>"$folder/driver.log") && builder mount "$container" >/dev/null 2>>"$folder/driver.log"; then
+            builder rm "$container" >/dev/null
+            return
+        fi
+    done
+    skip "buildah cannot store images here: $(tail -n 1 "$folder/driver.log")"
+}
+
+has_image() {
+    builder inspect --type image "$1" >/dev/null 2>&1
+}
+
+# commit CONTAINER IMAGE
+commit() {
+    builder commit --quiet --rm "$1" "$2" >/dev/null
+}
+
+# An empty Debian in place of debian:bookworm-slim: from this machine's own mirror, with nothing but what Debian calls essential.
+debian_root() {
+    has_image "$root_image" && return
+    debian_tool debootstrap debootstrap || return 1
+    local mirror
+    # shellcheck disable=SC2016
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E '/debian/?$' | head -n 1)
+    echo "debootstrap: an empty Debian"
+    rm -rf "$folder/root"
+    debootstrap --variant=minbase bookworm "$folder/root" "${mirror:-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 \
+        || fail "debootstrap failed: see $folder/debootstrap.log"
+    container=$(builder from scratch)
+    builder add --quiet "$container" "$folder/root" / >/dev/null
+    builder config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
+    commit "$container" "$root_image"
+    rm -rf "$folder/root"
+}
+
+# In place of rust:1.95-bookworm: that root with C's compiler and this machine's own Rust, registry, certificates and settings
+# of cargo and pip. What cargo has already compiled for this machine lies where the Dockerfile compiles. Cargo takes of it
+# what is unchanged, provided that the registry has the same path; files that name the old place find it through a link.
+rust_root() {
+    local rust home target
+    rust=$(rustc --print sysroot)
+    home=${CARGO_HOME:-$HOME/.cargo}
+    target=${CARGO_TARGET_DIR:-$PWD/target}/release
+    rust_image="localhost/palabra-check/rust:$({ rustc -vV && cat Cargo.lock; } | sha256sum | cut -c1-16)"
+    has_image "$rust_image" && return
+    echo "buildah: that Debian with this machine's Rust"
+    container=$(builder from "$root_image")
+    builder run "$container" -- sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends build-essential ca-certificates' \
+        >"$folder/rust.log" 2>&1 || fail "C's compiler could not be installed: see $folder/rust.log"
+    local mounted
+    mounted=$(builder mount "$container")
+    mkdir -p "$mounted/usr/local/rust" "$mounted$home" "$mounted/source/target/release"
+    tar -C "$rust" --exclude=./share -c . | tar -C "$mounted/usr/local/rust" -x
+    [ ! -d "$home/registry" ] || cp -a "$home/registry" "$mounted$home/"
+    if [ -d "$target/deps" ]; then
+        (cd "$target" && find deps build .fingerprint -type f \
+            \( -path 'deps/*' \( -name '*.rlib' -o -name '*.rmeta' -o -name '*.so' -o -name '*.d' \) -o -not -path 'deps/*' \) \
+            -not -path '*palabra*' -print0 | tar -c --null -T -) | tar -C "$mounted/source/target/release" -x
+        mkdir -p "$(dirname "$mounted${target%/release}")"
+        ln -s /source/target "$mounted${target%/release}"
+    fi
+    local file
+    for file in "$home/config.toml" /etc/pip.conf "$HOME/.config/pip/pip.conf"; do
+        [ ! -f "$file" ] || install -D -m 644 "$file" "$mounted$file"
+    done
+    [ ! -f /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$mounted/etc/ssl/certs/"
+    builder config --env "PATH=/usr/local/rust/bin:$home/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+        --env "CARGO_HOME=$home" "$container"
+    commit "$container" "$rust_image"
+}
+
+# image_of CONTEXT STAGE TAG: the Dockerfile up to a stage, from the cache as far as it goes.
+image_of() {
+    builder build --layers --format docker --target "$2" --tag "$3" --build-arg "DEVICE=$DEVICE" --build-arg "BUILD_IMAGE=$rust_image" \
+        --build-arg "CPU_IMAGE=$root_image" --build-arg "CUDA_IMAGE=$root_image" --build-arg "FEATURES=${FEATURES:-}" "$1"
+}
+
+build() {
+    builder_works || return 0
+    command -v cargo >/dev/null || skip "cargo is missing: install Rust with rustup" || return 0
+    debian_root || return 0
+    rust_root
+    image_of . service "$service_image" 2>&1 | tee "$folder/build.log" | grep --line-buffered -E '^(\[[0-9/]*\] STEP|STEP|error|warning: unused)|Compiling palabra|Finished|--> Using cache' \
+        || fail "the image was not built: see $folder/build.log"
+    echo "dependencies that were compiled: $(sed -n '/ AS dependencies$/,/ AS build$/p' "$folder/build.log" | grep -c '^ *Compiling')"
+    changed_source
+}
+
+# A change of the source, a new file and a new version of Palabra leave the layer of the dependencies as it is.
+changed_source() {
+    local before after copy="$folder/changed"
+    before=$(image_of . dependencies localhost/palabra-check/before 2>&1 | tail -n 1)
+    rm -rf "$copy" && mkdir "$copy"
+    tar -c --exclude=./target --exclude=./.git . | tar -C "$copy" -x
+    echo '//! Nothing.' >"$copy/src/unused.rs"
+    echo '// Changed.' >>"$copy/src/main.rs"
+    after=$(image_of "$copy" dependencies localhost/palabra-check/after 2>&1 | tail -n 1)
+    rm -rf "$copy"
+    [[ -n $before && $before == "$after" ]] || fail "a change of the source compiles the dependencies again ($before, $after)"
+    echo "a change of the source leaves the dependencies' layer as it was ($before)"
+}
