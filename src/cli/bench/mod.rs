@@ -6,7 +6,10 @@ mod compute_type;
 mod cost;
 mod diarization;
 mod folder;
+mod gpu;
+mod peak;
 mod report;
+mod rounds;
 mod table;
 
 use std::process::ExitCode;
@@ -14,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use palabra::weights::StoreOptions;
 
-use self::{arguments::DiarizationArguments, cost::CostArguments};
+use self::{arguments::DiarizationArguments, cost::CostArguments, gpu::GpuArguments};
 use super::Global;
 
 /// Measure Palabra: its errors on recordings of your own that have references, its speed on this machine
@@ -28,6 +31,7 @@ pub struct BenchArguments {
 enum What {
     /// Measure how well speakers are told apart
     Diarization(DiarizationArguments),
+    Gpu(GpuArguments),
     Cost(CostArguments),
 }
 
@@ -38,6 +42,7 @@ enum What {
 pub fn run(arguments: &BenchArguments, global: &Global, store: &StoreOptions) -> anyhow::Result<ExitCode> {
     match &arguments.what {
         What::Diarization(arguments) => diarization::run(arguments, global, store),
+        What::Gpu(arguments) => gpu::run(arguments, global, store),
         What::Cost(arguments) => cost::run(arguments),
     }
 }
