@@ -102,3 +102,14 @@ impl Compute {
         ))
     }
 }
+
+impl Compute {
+    /// What the driver calls the card; `None` for the CPU.
+    pub fn card(&self) -> Option<String> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = &self.device {
+            return device.cuda_stream().context().name().ok();
+        }
+        None
+    }
+}

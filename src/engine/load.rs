@@ -87,7 +87,7 @@ pub(super) fn encoder(folder: &Path, compute: &Compute) -> Result<(Encoder, LogM
 ///
 /// # Errors
 /// [`Error::Bug`]: they are part of the program.
-pub(super) fn aligner_heads(compute: &Compute) -> Result<Vec<Aligner>> {
+pub fn aligner_heads(compute: &Compute) -> Result<Vec<Aligner>> {
     HEADS.iter().map(|file| aligner_head(file, compute)).collect()
 }
 

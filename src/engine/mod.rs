@@ -28,7 +28,7 @@ mod timekeeper;
 pub use admission::{Admission, Capacity, Permit};
 pub use channels::Channels;
 pub use given::GivenText;
-pub use load::{embedder, transcriber, voice, wav2vec2};
+pub use load::{aligner_heads, embedder, segmenter, transcriber, voice, wav2vec2};
 pub use metrics::Metrics;
 pub use pipeline::{Align, NO_SPEAKERS, Options, Pipeline};
 pub use service::{Engine, EngineOptions, Keep, ModelState, ModelStatus};

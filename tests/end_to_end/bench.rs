@@ -20,6 +20,7 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         trial("bench_of_words", &needs.base, |_| words()),
         trial("bench_goes_on_where_a_recording_is_broken", &needs.base, |_| broken()),
         trial("bench_refuses_what_cannot_be_measured", &Ok(()), |()| refusals()),
+        trial("bench_cost_is_what_the_decision_says", &Ok(()), |()| cost()),
     ]
 }
 
@@ -144,4 +145,30 @@ fn refusals() {
     for part in ["NAME.rttm", "NAME.seglst.json", "DER%", "cpWER%", "pyannote.metrics", "exit code"] {
         assert!(help.stdout.contains(part), "`{part}` is missing in the help");
     }
+}
+
+fn cost() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions/0001-gpu-cost-model.md");
+    let document = fs::read_to_string(path).unwrap();
+    let printed = outcome(palabra().args(["bench", "cost"])).succeeded();
+    let copied =
+        document.split("<!-- palabra bench cost -->\n").nth(1).and_then(|rest| rest.split("<!-- end -->").next());
+    assert_eq!(copied, Some(printed.stdout.as_str()), "copy what `palabra bench cost` prints into the document");
+
+    let one = ["bench", "cost", "--model", "whisper-tiny", "--card", "l4", "--batch-size", "3", "--json"];
+    let figures = figures(outcome(palabra().args(one)));
+    let model = &list(&figures, "models")[0];
+    assert_eq!((number(&figures, "batch_size"), number(model, "parameters")), (3.0, 37_760_640.0));
+    for design in list(model, "designs") {
+        assert!(list(design, "stages").iter().all(|stage| number(stage, "flops") + number(stage, "bus_bytes") > 0.0));
+        assert!(number(&list(design, "cards")[0], "times_real_time") > 1.0);
+    }
+    let refused = |arguments: &[&str], parts: &[&str]| {
+        outcome(palabra().args(["bench", "cost"]).args(arguments)).refused(2, parts);
+    };
+    refused(&["--card", "abacus"], &["`abacus`", "RTX-4090"]);
+    refused(&["--model", "gigantic"], &["`gigantic`", "large-v3-turbo"]);
+    refused(&["--batch-size", "0"], &["--batch-size", "between 1 and"]);
+    refused(&["--tokens", "449"], &["--tokens", "between 1 and"]);
+    refused(&["--launch", "nan"], &["--launch", "from 0 up"]);
 }

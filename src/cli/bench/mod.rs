@@ -1,20 +1,26 @@
-//! `palabra bench`: how good Palabra is on recordings whose truth is known.
+//! `palabra bench`: how good Palabra is on recordings whose truth is known, and how fast on a machine.
 
 mod arguments;
 mod clock;
+mod compute_type;
+mod cost;
 mod diarization;
 mod folder;
+mod gpu;
+mod peak;
 mod report;
+mod rounds;
+mod table;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use palabra::weights::StoreOptions;
 
-use self::arguments::DiarizationArguments;
+use self::{arguments::DiarizationArguments, cost::CostArguments, gpu::GpuArguments};
 use super::Global;
 
-/// Measure Palabra on recordings of your own that have references.
+/// Measure Palabra: its errors on recordings of your own that have references, its speed on this machine
 #[derive(Debug, Args)]
 pub struct BenchArguments {
     #[command(subcommand)]
@@ -25,6 +31,8 @@ pub struct BenchArguments {
 enum What {
     /// Measure how well speakers are told apart
     Diarization(DiarizationArguments),
+    Gpu(GpuArguments),
+    Cost(CostArguments),
 }
 
 /// Runs `palabra bench`: the figures go to standard output, everything else to standard error.
@@ -34,5 +42,7 @@ enum What {
 pub fn run(arguments: &BenchArguments, global: &Global, store: &StoreOptions) -> anyhow::Result<ExitCode> {
     match &arguments.what {
         What::Diarization(arguments) => diarization::run(arguments, global, store),
+        What::Gpu(arguments) => gpu::run(arguments, global, store),
+        What::Cost(arguments) => cost::run(arguments),
     }
 }

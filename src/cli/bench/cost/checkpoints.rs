@@ -1,0 +1,61 @@
+//! The dimensions of Whisper's published checkpoints (openai/whisper, `ModelDimensions`; the `config.json` of the hub's).
+
+use palabra::models::whisper::Config;
+
+/// Names, and width, encoder layers, decoder layers, heads, mel bins, vocabulary.
+const KNOWN: [(&str, [usize; 6]); 15] = [
+    ("tiny.en", [384, 4, 4, 6, 80, 51_864]),
+    ("tiny", [384, 4, 4, 6, 80, 51_865]),
+    ("base.en", [512, 6, 6, 8, 80, 51_864]),
+    ("base", [512, 6, 6, 8, 80, 51_865]),
+    ("small.en", [768, 12, 12, 12, 80, 51_864]),
+    ("small", [768, 12, 12, 12, 80, 51_865]),
+    ("medium.en", [1024, 24, 24, 16, 80, 51_864]),
+    ("medium", [1024, 24, 24, 16, 80, 51_865]),
+    ("large-v1", [1280, 32, 32, 20, 80, 51_865]),
+    ("large-v2", [1280, 32, 32, 20, 80, 51_865]),
+    ("large-v3", [1280, 32, 32, 20, 128, 51_866]),
+    ("large-v3-turbo", [1280, 32, 4, 20, 128, 51_866]),
+    ("distil-small.en", [768, 12, 4, 12, 80, 51_864]),
+    ("distil-large-v2", [1280, 32, 2, 20, 80, 51_865]),
+    ("distil-large-v3", [1280, 32, 2, 20, 128, 51_866]),
+];
+
+/// All names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().map(|(name, _)| name)
+}
+
+/// The dimensions of a checkpoint, by its name with or without `whisper-` before it.
+pub fn find(name: &str) -> Option<Config> {
+    let name = name.strip_prefix("whisper-").unwrap_or(name);
+    let (_, [d_model, encoder_layers, decoder_layers, heads, num_mel_bins, vocab_size]) =
+        KNOWN.into_iter().find(|(known, _)| *known == name)?;
+    Some(Config {
+        num_mel_bins,
+        max_source_positions: 1500,
+        d_model,
+        encoder_attention_heads: heads,
+        encoder_layers,
+        vocab_size,
+        max_target_positions: 448,
+        decoder_attention_heads: heads,
+        decoder_layers,
+        suppress_tokens: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_checkpoint_has_heads_of_64() {
+        for name in names() {
+            let config = find(name).unwrap();
+            assert_eq!(config.d_model, 64 * config.encoder_attention_heads, "{name}");
+        }
+        assert_eq!(find("whisper-base"), find("base"));
+        assert_eq!(find("gigantic"), None);
+    }
+}
