@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use palabra::{
     audio::decode::{Limits, decode_file},
-    device::{Compute, DeviceChoice},
+    device::{ComputeType, DeviceChoice, Devices},
     engine,
     progress::Watch,
     weights::{Store, StoreOptions},
@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     };
     let watch = Watch::silent();
     let folder = Store::open(&StoreOptions::default())?.resolve_aligner(&model, &watch)?;
-    let (network, labels) = engine::wav2vec2(&folder, &Compute::open(DeviceChoice::Auto)?)?;
+    let (network, labels) = engine::wav2vec2(&folder, Devices::open(&DeviceChoice::Auto, ComputeType::Auto)?.first())?;
     let audio = decode_file(audio.as_ref(), &Limits::default(), &watch)?.audio;
     let emissions = network.forward(&[audio.samples()])?.remove(0); // (frames, labels)
     let likeliest = emissions.argmax(1)?.to_vec1::<u32>()?;

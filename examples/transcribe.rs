@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use palabra::{
     audio::decode::{Limits, decode_file},
-    device::{Compute, DeviceChoice},
+    device::{ComputeType, Devices},
     engine::{Engine, EngineOptions, Options},
     progress::Watch,
     weights::{Store, StoreOptions},
@@ -27,10 +27,10 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let watch = Watch::silent();
-    let compute = Compute::open(arguments.device.parse::<DeviceChoice>()?)?;
+    let devices = Devices::open(&arguments.device.parse()?, ComputeType::Auto)?;
     let store = Store::open(&StoreOptions::default())?;
     let options = EngineOptions { repositories: true, folders: true, ..EngineOptions::default() };
-    let pipeline = Engine::new(store, compute, options).pipeline(&arguments.model, None, &watch)?;
+    let pipeline = Engine::new(store, devices, options).pipeline(&arguments.model, None, &watch)?;
 
     let decoded = decode_file(&arguments.file, &Limits::default(), &watch)?;
     let transcript = pipeline.transcribe(decoded, 0.0, &Options::default(), &watch)?;

@@ -1,6 +1,10 @@
 //! What can go wrong, grouped by who must act.
 
+mod fault;
+
 use std::time::Duration;
+
+use fault::Fault;
 
 /// The library's error: each variant holds one sentence that names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,12 @@ pub enum Error {
     /// The machine lacks something: disk space, a device, a permission. The operator must act.
     #[error("{0}")]
     Machine(String),
+    /// The device has too little memory. The operator must ask for less, or provide more.
+    #[error("{0}")]
+    OutOfMemory(String),
+    /// The device failed and cannot be used again by this process, which must end and start anew.
+    #[error("{0}")]
+    DeviceLost(String),
     /// The service has no room for this work now. The caller may try again after `retry_after`.
     #[error("{message}")]
     Busy {
@@ -34,7 +44,7 @@ pub enum Error {
     /// The work was cancelled from outside; nobody must act.
     #[error("cancelled")]
     Cancelled,
-    /// A tensor operation failed: a bug in Palabra, or a device out of memory.
+    /// A tensor operation failed: a bug in Palabra.
     #[error("internal error in a tensor operation: {}", sentence(.0))]
     Tensor(candle_core::Error),
     /// A bug in Palabra.
@@ -45,7 +55,29 @@ pub enum Error {
 /// Not the source of the error, which callers print after it: its text ends in a backtrace when RUST_BACKTRACE is set.
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        Self::Tensor(error)
+        match fault_of(&error) {
+            Some(Fault::Memory) => Self::OutOfMemory(
+                "the memory of the GPU is full; ask for a smaller --batch-size or a smaller model, or end what else uses it"
+                    .into(),
+            ),
+            Some(Fault::Lost(what)) => {
+                Self::DeviceLost(format!("the GPU failed: {what} ({}); start palabra again", sentence(&error)))
+            }
+            None => Self::Tensor(error),
+        }
+    }
+}
+
+/// What befell the device, where that is why an operation failed.
+fn fault_of(error: &candle_core::Error) -> Option<Fault> {
+    use candle_core::Error as Tensor;
+    match error {
+        Tensor::WithBacktrace { inner, .. } | Tensor::WithPath { inner, .. } | Tensor::Context { inner, .. } => {
+            fault_of(inner)
+        }
+        Tensor::WrappedContext { wrapped, .. } => wrapped.downcast_ref::<Tensor>().and_then(fault_of),
+        Tensor::Cuda(reason) => fault::of(reason.as_ref()),
+        _ => None,
     }
 }
 

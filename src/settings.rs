@@ -15,7 +15,7 @@ pub use self::{
     units::{Bytes, Seconds},
 };
 use crate::{
-    device::DeviceChoice,
+    device::{ComputeType, DeviceChoice},
     error::{Error, Result},
     stages::vad::VoiceDetector,
     weights::Manifest,
@@ -83,6 +83,8 @@ pub struct Settings {
     pub vad: VoiceDetector,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// In which numbers the transcriber computes.
+    pub compute_type: ComputeType,
     /// Processor threads; `None`: all cores.
     pub threads: Option<usize>,
     /// Chunks that are written side by side.
@@ -119,6 +121,7 @@ impl Default for Settings {
             otlp_endpoint: None,
             vad: VoiceDetector::default(),
             device: DeviceChoice::Auto,
+            compute_type: ComputeType::Auto,
             threads: None,
             batch_size: 16,
         }
@@ -177,6 +180,7 @@ impl Settings {
             otlp_endpoint: given.otlp_endpoint,
             vad: given.vad.map_or(Ok(standard.vad), |detector| detector.parse())?,
             device: given.device.map_or(Ok(standard.device), |device| device.parse())?,
+            compute_type: given.compute_type.map_or(Ok(standard.compute_type), |name| name.parse())?,
             threads: given.threads,
             batch_size: given.batch_size.unwrap_or(standard.batch_size),
         };

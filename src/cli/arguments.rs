@@ -117,9 +117,21 @@ pub struct TranscribeArguments {
     #[arg(short, long, value_name = "FOLDER", help_heading = "Output")]
     pub output_dir: Option<PathBuf>,
 
-    /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1
+    /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1, or several GPUs side by side, each with the
+    /// models in its memory: cuda:0,cuda:1
     #[arg(long, default_value = "auto", help_heading = "Machine")]
     pub device: String,
+    /// Numbers in which the transcriber computes: float32, float16, bfloat16 (the last two on a GPU); auto takes float16 on a
+    /// GPU and float32 on the CPU
+    #[arg(
+        long,
+        env = "PALABRA_COMPUTE_TYPE",
+        default_value = "auto",
+        value_name = "TYPE",
+        hide_env_values = true,
+        help_heading = "Machine"
+    )]
+    pub compute_type: String,
     /// Processor threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,

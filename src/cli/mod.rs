@@ -50,7 +50,11 @@ Exit codes:
   4    a model cannot be found, fetched or read
   5    the machine refuses: disk, device, permission
   70   a bug in palabra
+  75   the GPU failed while it worked: start palabra again
   130  interrupted";
+
+/// The exit code after a GPU has failed: sysexits' EX_TEMPFAIL, "try again".
+const DEVICE_LOST: u8 = 75;
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -123,6 +127,9 @@ pub fn run() -> ExitCode {
     });
     outcome.unwrap_or_else(|error| {
         report(&error, global.json_log);
+        if let Some(Error::DeviceLost(_)) = error.downcast_ref() {
+            streams::leave(DEVICE_LOST);
+        }
         exit_code(&error)
     })
 }
@@ -175,7 +182,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(Error::Request(_)) => 2,
         Some(Error::Audio(_) | Error::TooLarge(_)) => 3,
         Some(Error::Weights(_)) => 4,
-        Some(Error::Machine(_) | Error::Busy { .. } | Error::Deadline(_)) => 5,
+        Some(Error::Machine(_) | Error::OutOfMemory(_) | Error::Busy { .. } | Error::Deadline(_)) => 5,
+        Some(Error::DeviceLost(_)) => DEVICE_LOST,
         Some(Error::Cancelled) => 130,
         Some(Error::Tensor(_) | Error::Bug(_)) | None => 70,
     })
@@ -237,6 +245,8 @@ mod tests {
         assert_eq!(code(Error::Audio(String::new())), expected(3));
         assert_eq!(code(Error::Weights(String::new())), expected(4));
         assert_eq!(code(Error::Machine(String::new())), expected(5));
+        assert_eq!(code(Error::OutOfMemory(String::new())), expected(5));
+        assert_eq!(code(Error::DeviceLost(String::new())), expected(75));
         assert_eq!(code(Error::Bug(String::new())), expected(70));
         assert_eq!(code(Error::Cancelled), expected(130));
     }

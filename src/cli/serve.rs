@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use palabra::{
     Error, Result,
-    device::Compute,
+    device::{Compute, Devices},
     engine::Engine,
     http::{App, Server, engine_options, traces::Exporter},
     settings::{Given, LogFormat, Settings},
@@ -33,6 +33,9 @@ A flag wins over its variable (PALABRA_MAX_REQUESTS for --max-requests), that ov
 HF_TOKEN is the service's own token for the model hub; a request may bring one of its own.
 The first request for a model fetches and loads it; --preload does so at the start, and GET /ready says when.
 SIGTERM or Ctrl-C lets requests finish; a second one ends at once.
+Several GPUs (--device cuda:0,cuda:1) each hold the models and share all requests. Where a GPU's memory runs out, batches
+become smaller; where a GPU fails, requests are told (503), /ready says no, and the service ends with exit code 75, so that
+systemd, Docker or Kubernetes starts it again.
 
 Examples:
   palabra serve --preload base
@@ -84,10 +87,10 @@ fn engine(settings: &Settings, store: &StoreOptions) -> Result<Engine> {
             Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))
         })?;
     }
-    let compute = Compute::open(settings.device)?;
+    let devices = Devices::open(&settings.device, settings.compute_type)?;
     // Many requests load at once; their bars would be a muddle.
     let store = Store::open(&StoreOptions { quiet: true, ..store.clone() })?;
-    Ok(Engine::new(store, compute, engine_options(settings)))
+    Ok(Engine::new(store, devices, engine_options(settings)))
 }
 
 /// The address on standard output, for whoever let the system choose the port.
@@ -143,7 +146,7 @@ fn check(settings: Settings, global: &Global, store: &StoreOptions) -> anyhow::R
     let folder = settings.temp_folder.display().to_string();
     let mut checks = vec![
         ("settings", Ok(keys)),
-        ("device", Compute::open(settings.device).map(|compute| device_name(&compute).to_owned())),
+        ("device", device(&settings)),
         ("temporary folder", writable(&settings.temp_folder).map(|()| folder)),
     ];
     match Store::open(store) {
@@ -174,8 +177,10 @@ fn check(settings: Settings, global: &Global, store: &StoreOptions) -> anyhow::R
     Ok(code)
 }
 
-fn device_name(compute: &Compute) -> &'static str {
-    if compute.device.is_cuda() { "cuda" } else { "cpu" }
+/// Where it would compute, and in which numbers.
+fn device(settings: &Settings) -> Result<String> {
+    let devices = Devices::open(&settings.device, settings.compute_type)?;
+    Ok(format!("{} ({})", devices.names(), devices.first().type_name()))
 }
 
 /// Whether the port of the settings is free.

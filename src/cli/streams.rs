@@ -29,6 +29,20 @@ pub fn write(text: &str) -> Result<Reader> {
     }
 }
 
+/// Ends the program at once with an exit code. A driver whose device has failed is not asked to clean up: that may never
+/// end, and whoever starts the program anew waits for it.
+pub fn leave(code: u8) -> ! {
+    // Nothing is left to do where they cannot be written.
+    let _flushed = (io::stdout().flush(), io::stderr().flush());
+    // SAFETY: ends the process without running anything of it.
+    #[cfg(unix)]
+    unsafe {
+        libc::_exit(code.into())
+    }
+    #[cfg(not(unix))]
+    std::process::exit(code.into())
+}
+
 /// Writes a line to standard error. Where nobody reads it any more the work goes on all the same.
 pub fn tell(line: &str) {
     if let Err(reason) = writeln!(io::stderr().lock(), "{line}") {

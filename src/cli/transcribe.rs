@@ -12,7 +12,7 @@ use anyhow::Context;
 use palabra::{
     Error,
     audio::decode::{Limits, check_file, decode_file, decode_file_channels},
-    device::{Compute, DeviceChoice},
+    device::{ComputeType, DeviceChoice, Devices},
     engine::{Channels, Engine, EngineOptions, Keep, Options, Pipeline},
     formats,
     progress::Watch,
@@ -36,8 +36,9 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
     let mut options = arguments.options()?;
     let formats = arguments.formats()?;
     let device: DeviceChoice = arguments.device.parse()?;
+    let compute_type: ComputeType = arguments.compute_type.parse()?;
     start_threads(arguments.threads)?;
-    let compute = Compute::open(device)?;
+    let devices = Devices::open(&device, compute_type)?;
     let cancelled = cancel::on_interrupt();
     let store = Store::open(store)?;
 
@@ -61,7 +62,7 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
     let bars = Bars::new(!global.quiet && !global.json_log);
     let show = |progress| bars.show(progress);
     let watch = Watch::new(&show, &cancelled);
-    let (engine, pipeline) = load(arguments, store, compute, &watch)?;
+    let (engine, pipeline) = load(arguments, store, devices, &watch)?;
     pipeline.check(&options)?;
     options.known = speakers::hear(&references, &engine, &watch)?;
     drop(bars);
@@ -71,12 +72,12 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
 fn load(
     arguments: &TranscribeArguments,
     store: Store,
-    compute: Compute,
+    devices: Devices,
     watch: &Watch,
 ) -> anyhow::Result<(Engine, Arc<Pipeline>)> {
     let engine = Engine::new(
         store,
-        compute,
+        devices,
         EngineOptions {
             batch_size: arguments.batch_size,
             // Nobody else is there.
@@ -134,7 +135,10 @@ impl Session<'_> {
                 // A reader that has left, as `head` does, wants no more; only files may still be wanted.
                 Ok(Reader::Gone) if self.output.is_nothing() => break,
                 Ok(_) => {}
-                Err(error) if matches!(error.downcast_ref(), Some(Error::Cancelled)) => return Err(error),
+                // Neither is worth another file.
+                Err(error) if matches!(error.downcast_ref(), Some(Error::Cancelled | Error::DeviceLost(_))) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     report(&error, self.global.json_log);
                     failures.push((file, error));

@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{
     batcher::Batcher,
+    health::Health,
     load,
     metrics::Metrics,
     pipeline::Align,
@@ -15,7 +17,7 @@ use super::{
     shelf::Shelf,
 };
 use crate::{
-    device::Compute,
+    device::{Compute, Devices},
     error::{Error, Result},
     language::Language,
     models::{
@@ -40,11 +42,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// All aligners; every transcriber shares them.
 pub(super) struct Aligners {
     store: Store,
-    compute: Compute,
+    devices: Devices,
     metrics: Metrics,
+    health: Health,
     /// The one that is named for every recording.
     named: Option<String>,
     noncommercial: bool,
+    /// On the processor, where what they are for is looked up.
     heads: OnceLock<Vec<Arc<Aligner>>>,
     ears: Shelf<Ear>,
     networks: Shelf<Ear>,
@@ -119,11 +123,18 @@ impl Timing {
 }
 
 impl Aligners {
-    pub(super) fn new(store: Store, compute: Compute, metrics: Metrics, options: &EngineOptions) -> Self {
+    pub(super) fn new(
+        store: Store,
+        devices: Devices,
+        metrics: Metrics,
+        health: Health,
+        options: &EngineOptions,
+    ) -> Self {
         Self {
             store,
-            compute,
+            devices,
             metrics,
+            health,
             named: options.align_model.clone(),
             noncommercial: options.noncommercial_aligners,
             heads: OnceLock::new(),
@@ -133,18 +144,23 @@ impl Aligners {
         }
     }
 
-    /// The heads for the encoder of `transcriber`; none for most.
+    /// The heads for the encoder of `transcriber`, which works on `compute`; none for most.
     ///
     /// # Errors
-    /// [`Error::Bug`] when a head does not fit.
-    pub(super) fn heads(&self, transcriber: &str) -> Result<Vec<Arc<Aligner>>> {
+    /// [`Error::Bug`] when a head does not fit; when the device fails.
+    pub(super) fn heads(&self, transcriber: &str, compute: &Compute) -> Result<Vec<Arc<Aligner>>> {
+        let fit = |head: &Arc<Aligner>| head.config.encoder == transcriber;
+        if !compute.device.is_cpu() {
+            // Small enough that each encoder has its own, on its own stream.
+            return Ok(load::aligner_heads(compute)?.into_iter().map(Arc::new).filter(fit).collect());
+        }
         if self.heads.get().is_none() {
-            let loaded = load::aligner_heads(&self.compute)?;
+            let loaded = load::aligner_heads(compute)?;
             // Whoever was faster has loaded the same.
             let _ = self.heads.set(loaded.into_iter().map(Arc::new).collect());
         }
         let all = self.heads.get().map(Vec::as_slice).unwrap_or_default();
-        Ok(all.iter().filter(|head| head.config.encoder == transcriber).cloned().collect())
+        Ok(all.iter().filter(|head| fit(head)).cloned().collect())
     }
 
     /// How a recording's words get their times.
@@ -165,7 +181,7 @@ impl Aligners {
         }
         match self.find(wish, watch) {
             Ok(timing) => Ok(timing),
-            Err(error @ (Error::Cancelled | Error::Deadline(_))) => Err(error),
+            Err(error @ (Error::Cancelled | Error::Deadline(_) | Error::DeviceLost(_))) => Err(error),
             Err(error) if wish.align == Align::Ctc || self.named.is_some() => Err(error),
             Err(error) => {
                 let warning = format!("word times come from cross-attention, which is less exact: {error}");
@@ -180,9 +196,9 @@ impl Aligners {
         if let Some(name) = &self.named {
             return Ok(Timing { network: Some((None, self.network(name, watch)?)), ..timing });
         }
-        let heads = self.heads(ENCODER)?;
+        let heads = self.heads(ENCODER, &Compute::cpu())?;
         if ears::head(&heads, wish.language).is_some() {
-            let ear = if wish.along.is_empty() { Some(self.encoder(heads.clone(), watch)?) } else { None };
+            let ear = if wish.along.is_empty() { Some(self.encoder(watch)?) } else { None };
             return Ok(Timing { heads, ear, ..timing });
         }
         let name = self.name_for(wish.language)?;
@@ -208,23 +224,34 @@ impl Aligners {
     fn network(&self, name: &str, watch: &Watch) -> Result<Arc<Ear>> {
         let keep = Keep { models: Some(MOST_NETWORKS), ..Keep::default() };
         let fetch = || Ok((self.store.resolve_aligner(name, watch)?, 0));
-        self.networks.get(name, &keep, watch, fetch, |folder| {
-            let (network, labels) = load::wav2vec2(&folder, &self.compute)?;
-            let stage =
-                Ears::new(Network::Ctc { network: Box::new(network), labels: labels.clone() }, self.compute.clone());
-            Ok(Ear { batcher: Batcher::start(stage, &self.metrics)?, labels: Some(labels) })
-        })
+        let load = |folder: PathBuf| {
+            let mut known = None;
+            let mut stages = Vec::new();
+            for (compute, (network, labels)) in
+                load::on_each(&self.devices, |compute| load::wav2vec2(&folder, compute))?
+            {
+                known.get_or_insert_with(|| labels.clone());
+                let stage = Ears::new(Network::Ctc { network: Box::new(network), labels }, compute.clone());
+                stages.push((compute, stage));
+            }
+            Ok(Ear { batcher: Batcher::start(stages, &self.metrics, &self.health)?, labels: known })
+        };
+        self.health.note(self.networks.get(name, &keep, watch, fetch, load))
     }
 
     /// The encoder that the heads listen to, for transcribers that have another one.
-    fn encoder(&self, heads: Vec<Arc<Aligner>>, watch: &Watch) -> Result<Arc<Ear>> {
+    fn encoder(&self, watch: &Watch) -> Result<Arc<Ear>> {
         let fetch = || Ok((self.store.fetch(ENCODER, watch)?, 0));
         let keep = Keep { models: None, ..Keep::default() };
-        self.ears.get(ENCODER, &keep, watch, fetch, |folder| {
-            let (encoder, mel) = load::encoder(&folder, &self.compute)?;
-            let stage = Ears::new(Network::Heads { encoder, mel, heads }, self.compute.clone());
-            Ok(Ear { batcher: Batcher::start(stage, &self.metrics)?, labels: None })
-        })
+        let load = |folder: PathBuf| {
+            let stages = load::on_each(&self.devices, |compute| {
+                let (encoder, mel) = load::encoder(&folder, compute)?;
+                let heads = self.heads(ENCODER, compute)?;
+                Ok(Ears::new(Network::Heads { encoder, mel, heads }, compute.clone()))
+            });
+            Ok(Ear { batcher: Batcher::start(stages?, &self.metrics, &self.health)?, labels: None })
+        };
+        self.health.note(self.ears.get(ENCODER, &keep, watch, fetch, load))
     }
 
     /// Does not try again at once what has just failed: each try may wait for a network that is not there.
@@ -237,7 +264,8 @@ impl Aligners {
         let outcome = attempt();
         match &outcome {
             Ok(_) => missing().remove(name),
-            Err(Error::Cancelled | Error::Deadline(_)) => None,
+            // These say nothing of the aligner.
+            Err(Error::Cancelled | Error::Deadline(_) | Error::OutOfMemory(_) | Error::DeviceLost(_)) => None,
             Err(reason) => missing().insert(name.to_owned(), (Instant::now(), reason.to_string())),
         };
         outcome

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     batcher::Batcher,
+    health::Health,
     load,
     metrics::Metrics,
     service::{EngineOptions, Keep},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     audio::Audio,
-    device::Compute,
+    device::Devices,
     error::{Error, Result},
     models::{silero::Silero, speaker::Architecture},
     progress::{StageName, Watch},
@@ -26,11 +27,13 @@ use crate::{
 };
 
 /// Voice detection runs on its request's own thread, since its recurrence has nothing to share between recordings; speaker
-/// embeddings of all requests share batches.
+/// embeddings of all requests share batches. Every device has its own copy of these networks: they are small, and on one
+/// device alone they would keep it from transcribing while the others wait for what they hear.
 pub(super) struct Hearing {
     store: Store,
-    compute: Compute,
+    devices: Devices,
     metrics: Metrics,
+    health: Health,
     /// The name or folder of the speaker embedder.
     speaker_model: String,
     voice: Shelf<Silero>,
@@ -56,11 +59,18 @@ const SEGMENTED: f64 = 0.4;
 const LEAST_SPEECH: f64 = 0.5;
 
 impl Hearing {
-    pub(super) fn new(store: Store, compute: Compute, metrics: Metrics, options: &EngineOptions) -> Self {
+    pub(super) fn new(
+        store: Store,
+        devices: Devices,
+        metrics: Metrics,
+        health: Health,
+        options: &EngineOptions,
+    ) -> Self {
         Self {
             store,
-            compute,
+            devices,
             metrics,
+            health,
             speaker_model: options.speaker_model.clone().unwrap_or_else(|| SPEAKER_MODEL.into()),
             voice: Shelf::default(),
             segmenter: Shelf::default(),
@@ -77,12 +87,17 @@ impl Hearing {
     fn speakers(&self, watch: &Watch) -> Result<Arc<Speakers>> {
         let fetch = || Ok((self.store.resolve_speaker_embedder(&self.speaker_model, watch)?, 0));
         let load = |folder: PathBuf| {
-            let network = load::embedder(&folder, &self.compute)?;
+            let networks = load::on_each(&self.devices, |compute| load::embedder(&folder, compute))?;
+            let (_, network) = networks.first().ok_or_else(|| Error::Bug("there is no device".into()))?;
             let (architecture, extractor) = (network.architecture(), FeatureExtractor::new(network.features()));
-            let stage = Embedder::new(network, self.compute.device.clone());
-            Ok(Speakers { batcher: Batcher::start(stage, &self.metrics)?, architecture, extractor })
+            let stages = networks.into_iter().map(|(compute, network)| {
+                let stage = Embedder::new(network, compute.device.clone());
+                (compute, stage)
+            });
+            let batcher = Batcher::start(stages, &self.metrics, &self.health)?;
+            Ok(Speakers { batcher, architecture, extractor })
         };
-        self.speakers.get(&self.speaker_model, &everything(), watch, fetch, load)
+        self.health.note(self.speakers.get(&self.speaker_model, &everything(), watch, fetch, load))
     }
 
     /// Brings the segmentation network and the speaker embedder into memory.
@@ -153,10 +168,13 @@ impl Hearing {
     fn segmenter(&self, watch: &Watch) -> Result<Arc<Batcher<SegmentStage>>> {
         let fetch = || Ok((self.store.fetch("segmentation-3.0", watch)?, 0));
         let load = |folder: PathBuf| {
-            let network = load::segmenter(&folder, &self.compute)?;
-            Batcher::start(SegmentStage::new(network, &self.compute.device), &self.metrics)
+            let stages = load::on_each(&self.devices, |compute| {
+                let network = load::segmenter(&folder, compute)?;
+                Ok(SegmentStage::new(network, &compute.device))
+            });
+            Batcher::start(stages?, &self.metrics, &self.health)
         };
-        self.segmenter.get("segmentation-3.0", &everything(), watch, fetch, load)
+        self.health.note(self.segmenter.get("segmentation-3.0", &everything(), watch, fetch, load))
     }
 
     /// Who is active when, in windows of ten seconds; it is all of voice detection and a part of diarization.

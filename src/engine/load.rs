@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     audio::mel::LogMel,
-    device::Compute,
+    device::{Compute, Devices},
     error::{Error, Result, sentence},
     models::{
         aligner::Aligner,
@@ -27,6 +27,19 @@ use crate::{
     stages::transcribe::Transcriber,
     weights::HEADS,
 };
+
+/// What `load` brings on every one of the devices, each with a stream of its own.
+///
+/// # Errors
+/// Those of `load`; when a device refuses a stream.
+pub(super) fn on_each<T>(devices: &Devices, load: impl Fn(&Compute) -> Result<T>) -> Result<Vec<(Compute, T)>> {
+    let one = |device: &Compute| {
+        let compute = device.own_stream()?;
+        let loaded = load(&compute)?;
+        Ok((compute, loaded))
+    };
+    devices.all().map(one).collect()
+}
 
 /// Loads a Whisper checkpoint from a folder with `model.safetensors`, `config.json`, `tokenizer.json` and, where there is
 /// one, `generation_config.json`.
@@ -147,6 +160,8 @@ fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
 
 fn unfit(folder: &Path, reason: impl Into<Error>) -> Error {
     let reason = match reason.into() {
+        // Not the model's fault.
+        device @ (Error::OutOfMemory(_) | Error::DeviceLost(_)) => return device,
         Error::Tensor(reason) => sentence(&reason),
         other => other.to_string(),
     };

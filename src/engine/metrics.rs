@@ -23,6 +23,13 @@ struct Stage {
     stage: &'static str,
 }
 
+/// Which stage on which device a number is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Place {
+    stage: &'static str,
+    device: String,
+}
+
 /// How a job or a load ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageOutcome {
@@ -59,6 +66,8 @@ pub struct Metrics {
     fill: Family<Stage, Histogram, Bounds>,
     waits: Family<Stage, Histogram, Bounds>,
     busy: Family<Stage, Seconds>,
+    places: Family<Place, Gauge>,
+    shortages: Family<Place, Counter>,
     stage_seconds: Family<Stage, Seconds>,
     audio_seconds: Seconds,
     speed: Histogram,
@@ -77,6 +86,8 @@ impl Default for Metrics {
             fill: Family::new_with_constructor(Bounds(&FILL)),
             waits: Family::new_with_constructor(Bounds(&SECONDS)),
             busy: Family::default(),
+            places: Family::default(),
+            shortages: Family::default(),
             stage_seconds: Family::default(),
             audio_seconds: Counter::default(),
             speed: Bounds(&SPEED).new_metric(),
@@ -97,6 +108,8 @@ impl Metrics {
         registry.register("stage_batch_fill", "Jobs in a step of a stage", self.fill.clone());
         registry.register("stage_wait_seconds", "Time a job waits before its stage takes it", self.waits.clone());
         registry.register("stage_busy_seconds", "Time a stage's thread works", self.busy.clone());
+        registry.register("stage_places", "Jobs that a stage has room for on a device", self.places.clone());
+        registry.register("out_of_memory", "Steps that a device had too little memory for", self.shortages.clone());
         registry.register("request_stage_seconds", "Time requests spend in each stage", self.stage_seconds.clone());
         registry.register("audio_seconds", "Audio that was transcribed", self.audio_seconds.clone());
         registry.register("real_time_factor", "Seconds of audio done in a second of a request", self.speed.clone());
@@ -107,9 +120,9 @@ impl Metrics {
         registry.register("models_warm", "Transcribers in memory", self.warm.clone());
     }
 
-    /// The counters of one stage.
-    pub(super) fn stage(&self, stage: &'static str) -> StageMetrics {
-        let label = Stage { stage };
+    /// The counters of one stage's worker on `device`.
+    pub(super) fn stage(&self, stage: &'static str, device: String) -> StageMetrics {
+        let (label, place) = (Stage { stage }, Place { stage, device });
         let ended = |outcome| self.jobs.get_or_create_owned(&StageOutcome { stage, outcome });
         StageMetrics {
             done: ended("done"),
@@ -119,6 +132,9 @@ impl Metrics {
             fill: self.fill.get_or_create_owned(&label),
             waits: self.waits.get_or_create_owned(&label),
             busy: self.busy.get_or_create_owned(&label),
+            shortages: self.shortages.get_or_create_owned(&place),
+            all_places: self.places.get_or_create_owned(&place),
+            places: 0,
         }
     }
 
@@ -157,7 +173,7 @@ impl Metrics {
     }
 }
 
-/// Counters of one stage.
+/// Counters of one worker of a stage.
 #[derive(Debug)]
 pub(super) struct StageMetrics {
     done: Counter,
@@ -167,6 +183,18 @@ pub(super) struct StageMetrics {
     fill: Histogram,
     waits: Histogram,
     busy: Seconds,
+    shortages: Counter,
+    /// Of all workers of the stage on this device; several models may have some.
+    all_places: Gauge,
+    /// Those of this worker among them.
+    places: i64,
+}
+
+/// The places of a worker go with it.
+impl Drop for StageMetrics {
+    fn drop(&mut self) {
+        self.has_room(0);
+    }
 }
 
 impl StageMetrics {
@@ -191,6 +219,18 @@ impl StageMetrics {
         self.dropped.inc_by(jobs as u64);
     }
 
+    /// The device had too little memory.
+    pub(super) fn ran_short(&self) {
+        self.shortages.inc();
+    }
+
+    /// The worker has room for so many jobs.
+    pub(super) fn has_room(&mut self, places: usize) {
+        let places = i64::try_from(places).unwrap_or(i64::MAX);
+        self.all_places.inc_by(places - self.places);
+        self.places = places;
+    }
+
     /// So many jobs wait.
     pub(super) fn queued(&self, jobs: usize) {
         self.queued.set(jobs as i64);
@@ -207,7 +247,13 @@ mod tests {
     fn every_counter_has_a_name_and_counts() {
         let (metrics, mut registry) = (Metrics::default(), Registry::default());
         metrics.register(&mut registry);
-        let stage = metrics.stage("transcriber");
+        let mut stage = metrics.stage("transcriber", "cuda:1".into());
+        let mut gone = metrics.stage("transcriber", "cuda:1".into());
+        gone.has_room(7);
+        drop(gone);
+        stage.has_room(16);
+        stage.has_room(8);
+        stage.ran_short();
         stage.worked(Duration::from_millis(250), 3);
         stage.started(Duration::from_millis(5));
         stage.finished(true);
@@ -221,6 +267,8 @@ mod tests {
             "stage_jobs_total{stage=\"transcriber\",outcome=\"dropped\"} 2",
             "stage_batch_fill_sum{stage=\"transcriber\"} 3.0",
             "stage_busy_seconds_total{stage=\"transcriber\"} 0.25",
+            "stage_places{stage=\"transcriber\",device=\"cuda:1\"} 8",
+            "out_of_memory_total{stage=\"transcriber\",device=\"cuda:1\"} 1",
             "fallbacks_total 4",
             "model_loads_total{outcome=\"failed\"} 1",
         ] {

@@ -5,7 +5,7 @@
 //! Engine -- Admission: who may come in
 //!        -- Shelf: which models are in memory -> Pipeline: one request in five lines
 //!                                                  |-- Hearing: voice detection, speakers
-//!                                                  +-- Recording -> Batcher<Writer>: the transcriber's thread
+//!                                                  +-- Recording -> Batcher<Writer>: the transcriber's threads
 //! ```
 
 mod admission;
@@ -14,6 +14,7 @@ mod batcher;
 mod channels;
 mod forced;
 mod given;
+mod health;
 mod hearing;
 mod load;
 mod memory;
@@ -21,13 +22,16 @@ mod metrics;
 mod pipeline;
 mod queue;
 mod recording;
+mod room;
 mod service;
 mod shelf;
 mod timekeeper;
+mod worker;
 
 pub use admission::{Admission, Capacity, Permit};
 pub use channels::Channels;
 pub use given::GivenText;
+pub use health::Health;
 pub use load::{aligner_heads, embedder, segmenter, transcriber, voice, wav2vec2};
 pub use metrics::Metrics;
 pub use pipeline::{Align, NO_SPEAKERS, Options, Pipeline};

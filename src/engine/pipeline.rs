@@ -14,12 +14,14 @@ use super::{
     batcher::Batcher,
     channels::Channels,
     given::{self, GivenText},
+    health::Health,
     hearing::Hearing,
     metrics::Metrics,
     recording::{Recording, Transcription},
 };
 use crate::{
     audio::{Audio, Chunk, decode::Decoded},
+    device::Compute,
     error::{Error, Result},
     language::Language,
     models::whisper::tokenizer::Task,
@@ -106,25 +108,33 @@ pub struct Pipeline {
     pub(super) hearing: Arc<Hearing>,
     aligners: Arc<Aligners>,
     metrics: Metrics,
+    health: Health,
     /// What loading took, for the timings of the request that waited for it.
     load_seconds: f64,
     told_load: AtomicBool,
 }
 
 impl Pipeline {
-    /// Starts the batches of a loaded transcriber: at most `batch_size` chunks of one request are written side by side,
-    /// and `spare` more of others.
+    /// Starts the batches of a transcriber that was loaded on one or several devices: on each, at most `batch_size` chunks of
+    /// one request are written side by side, and `spare` more of others.
     pub(super) fn start(
-        transcriber: Transcriber,
+        loaded: Vec<(Compute, Transcriber)>,
         (hearing, aligners): (Arc<Hearing>, Arc<Aligners>),
-        metrics: &Metrics,
+        (metrics, health): (&Metrics, &Health),
         (batch_size, spare): (usize, usize),
         load_seconds: f64,
     ) -> Result<Self> {
-        let transcriber = Arc::new(transcriber);
-        let writer = Batcher::start(Writer::new(transcriber.clone(), batch_size + spare, spare > 0), metrics)?;
-        let metrics = metrics.clone();
-        Ok(Self { transcriber, writer, hearing, aligners, metrics, load_seconds, told_load: AtomicBool::new(false) })
+        let copies: Vec<(Compute, Arc<Transcriber>)> =
+            loaded.into_iter().map(|(compute, transcriber)| (compute, Arc::new(transcriber))).collect();
+        let transcriber = copies.first().map(|(_, transcriber)| transcriber.clone());
+        let transcriber = transcriber.ok_or_else(|| Error::Bug("a transcriber was loaded on no device".into()))?;
+        let stages = copies
+            .into_iter()
+            .map(|(compute, transcriber)| (compute, Writer::new(transcriber, batch_size + spare, spare > 0)));
+        let writer = Batcher::start(stages, metrics, health)?;
+        let (metrics, health) = (metrics.clone(), health.clone());
+        let told_load = AtomicBool::new(false);
+        Ok(Self { transcriber, writer, hearing, aligners, metrics, health, load_seconds, told_load })
     }
 
     /// The transcriber.
@@ -187,6 +197,7 @@ impl Pipeline {
         watch: &Watch,
         listener: &mut dyn FnMut(Vec<Segment>),
     ) -> Result<Transcript> {
+        self.health.check()?;
         options.validate()?;
         if options.channels == Channels::Speakers {
             return self.transcribe_channels(decoded, decode_seconds, options, watch, listener);
@@ -267,6 +278,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor operation.
     pub fn detect_language(&self, decoded: Decoded, vad: &VadOptions, watch: &Watch) -> Result<Vec<(Language, f32)>> {
+        self.health.check()?;
         let chunks = self.chunks(&decoded, &Options { vad: vad.clone(), ..Options::default() }, watch)?;
         if !self.transcriber.tokenizer().is_multilingual() {
             return Ok(if chunks.is_empty() { Vec::new() } else { vec![(Language::ENGLISH, 1.0)] });
@@ -290,6 +302,7 @@ impl Pipeline {
         options: &Options,
         watch: &Watch,
     ) -> Result<Transcript> {
+        self.health.check()?;
         let mut clock = Clock::new(self.load_time(), decode_seconds);
         let chunks = clock.time("vad", || self.chunks(&decoded, options, watch))?;
         let script = Script::new(&self.transcriber, &options.wanted())?;
@@ -364,7 +377,7 @@ impl Teller<'_, '_> {
                 listening.join().unwrap_or_else(|_| Err(Error::Bug("telling speakers apart panicked".into())));
             self.turns = Some(match listened {
                 Ok(listened) => (listened, None),
-                Err(error @ (Error::Cancelled | Error::Deadline(_))) => return Err(error),
+                Err(error @ (Error::Cancelled | Error::Deadline(_) | Error::DeviceLost(_))) => return Err(error),
                 Err(error) if self.options.text_without_speakers => {
                     (Listened::default(), Some(format!("{NO_SPEAKERS}: {error}")))
                 }

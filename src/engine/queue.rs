@@ -88,6 +88,11 @@ impl<J> Queue<J> {
         dropped
     }
 
+    /// Takes out every job that waits, and counts none of them as being at work.
+    pub(super) fn drain(&mut self) -> Vec<J> {
+        self.lines.iter_mut().flat_map(|line| std::mem::take(&mut line.waiting)).collect()
+    }
+
     /// Jobs that wait.
     pub(super) fn waiting(&self) -> usize {
         self.lines.iter().map(|line| line.waiting.len()).sum()

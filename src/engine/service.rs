@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::{
     admission::{Admission, Capacity},
     aligners::Aligners,
+    health::Health,
     hearing::Hearing,
     load,
     metrics::Metrics,
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     audio::{Audio, decode::Decoded},
-    device::Compute,
+    device::{Compute, Devices},
     error::{Error, Result},
     progress::{StageName, Watch},
     stages::{diarize::DiarizeOptions, identify::Voice},
@@ -118,10 +119,11 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    compute: Compute,
+    devices: Devices,
     options: EngineOptions,
     admission: Arc<Admission>,
     metrics: Metrics,
+    health: Health,
     hearing: Arc<Hearing>,
     aligners: Arc<Aligners>,
     pipelines: Shelf<Pipeline>,
@@ -140,19 +142,25 @@ struct Fetched {
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// An engine that has loaded nothing yet.
-    pub fn new(store: Store, compute: Compute, options: EngineOptions) -> Self {
-        let metrics = Metrics::default();
+    /// An engine that has loaded nothing yet. Each of the devices will have a copy of every model, and all work on the
+    /// requests together.
+    pub fn new(store: Store, devices: impl Into<Devices>, options: EngineOptions) -> Self {
+        let (devices, metrics, health) = (devices.into(), Metrics::default(), Health::default());
+        let (hearing, aligners) = (
+            Hearing::new(store.clone(), devices.clone(), metrics.clone(), health.clone(), &options),
+            Aligners::new(store.clone(), devices.clone(), metrics.clone(), health.clone(), &options),
+        );
         let inner = Arc::new(Inner {
             admission: Admission::new(options.capacity),
-            hearing: Arc::new(Hearing::new(store.clone(), compute.clone(), metrics.clone(), &options)),
-            aligners: Arc::new(Aligners::new(store.clone(), compute.clone(), metrics.clone(), &options)),
+            hearing: Arc::new(hearing),
+            aligners: Arc::new(aligners),
             pipelines: Shelf::default(),
             salt: rand::random(),
             store,
-            compute,
+            devices,
             options,
             metrics,
+            health,
         });
         if inner.options.keep.idle.is_some() {
             sweep(Arc::downgrade(&inner));
@@ -160,9 +168,19 @@ impl Engine {
         Self(inner)
     }
 
-    /// Where it computes.
+    /// Where it computes; all devices are of one kind.
     pub fn compute(&self) -> &Compute {
-        &self.0.compute
+        self.0.devices.first()
+    }
+
+    /// All devices on which it computes.
+    pub fn devices(&self) -> &Devices {
+        &self.0.devices
+    }
+
+    /// Whether they still work.
+    pub fn health(&self) -> &Health {
+        &self.0.health
     }
 
     /// Where models come from.
@@ -219,8 +237,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Request`] for a model that is not known or not allowed, [`Error::Weights`] when it cannot be had,
-    /// [`Error::Cancelled`], [`Error::Deadline`].
+    /// [`Error::OutOfMemory`] when a device has no room for it, [`Error::DeviceLost`], [`Error::Cancelled`],
+    /// [`Error::Deadline`].
     pub fn pipeline(&self, model: &str, hub_token: Option<&str>, watch: &Watch) -> Result<Arc<Pipeline>> {
+        self.0.health.check()?;
         let name = self.name(model);
         let named = self.0.store.manifest().find(&name).is_some();
         self.check_allowed(&name, named)?;
@@ -246,7 +266,7 @@ impl Engine {
             self.0.metrics.loaded(loaded.is_ok(), started.elapsed());
             loaded
         };
-        let pipeline = self.0.pipelines.get(&key, &keep, watch, fetch, load)?;
+        let pipeline = self.0.health.note(self.0.pipelines.get(&key, &keep, watch, fetch, load))?;
         self.0.metrics.warm(self.0.pipelines.names().0.len());
         Ok(pipeline)
     }
@@ -270,6 +290,7 @@ impl Engine {
         options: &DiarizeOptions,
         watch: &Watch,
     ) -> Result<Transcript> {
+        self.0.health.check()?;
         let started = Instant::now();
         let found = self.0.hearing.diarize(&decoded.audio, None, options, watch)?;
         let mut transcript = Transcript::assemble(Vec::new(), &[], SpeakerChanges::default());
@@ -289,6 +310,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Request`] when there is too little speech; otherwise as [`Engine::pipeline`].
     pub fn voice(&self, audio: &Audio, watch: &Watch) -> Result<Voice> {
+        self.0.health.check()?;
         self.0.hearing.voice_of(audio, watch)
     }
 
@@ -322,14 +344,16 @@ impl Engine {
     }
 
     fn load(&self, name: &str, fetched: Fetched, started: Instant, watch: &Watch) -> Result<Pipeline> {
-        let transcriber = load::transcriber(&fetched.folder, &self.0.compute)?;
-        let transcriber = transcriber.with_heads(self.0.aligners.heads(name)?);
+        let loaded = load::on_each(&self.0.devices, |compute| {
+            let transcriber = load::transcriber(&fetched.folder, compute)?;
+            Ok(transcriber.with_heads(self.0.aligners.heads(name, compute)?))
+        })?;
         watch.step(StageName::Load, 1.0, 1.0)?;
         let options = &self.0.options;
         let seconds = started.elapsed().as_secs_f64();
         let places = (options.batch_size, options.spare);
         let ears = (self.0.hearing.clone(), self.0.aligners.clone());
-        let pipeline = Pipeline::start(transcriber, ears, &self.0.metrics, places, seconds)?;
+        let pipeline = Pipeline::start(loaded, ears, (&self.0.metrics, &self.0.health), places, seconds)?;
         // What a caller fetched with a token of his own is not told to whoever reads the log.
         tracing::info!(model = if fetched.private.is_some() { "(private)" } else { name }, seconds, "model loaded");
         Ok(pipeline)

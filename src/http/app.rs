@@ -38,7 +38,7 @@ impl App {
         let metrics = Metrics::new(&engine);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let decoders = Arc::new(Semaphore::new(cores.max(2)));
-        let readiness = Readiness::waiting_for(&settings.preload);
+        let readiness = Readiness::waiting_for(&settings.preload, engine.health().clone());
         let remote = Remote::new(&settings);
         Self(Arc::new(Inner { engine, settings, metrics, readiness, remote, decoders, jobs: AtomicUsize::new(0) }))
     }

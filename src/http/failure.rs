@@ -175,6 +175,18 @@ impl From<Error> for Failure {
             Error::Deadline(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, text),
             Error::Cancelled => Self::new(client_left(), "the request was cancelled"),
             Error::Machine(_) => machine(&text),
+            Error::OutOfMemory(_) => {
+                tracing::error!("{text}");
+                unavailable(
+                    "the server's GPU has too little memory for this request; ask for a smaller batch_size or model",
+                )
+                .named("out_of_memory")
+            }
+            // The log has the reason once already.
+            Error::DeviceLost(_) => {
+                unavailable("the server's GPU failed and the service restarts; send the request again")
+                    .named("device_lost")
+            }
             Error::Tensor(_) | Error::Bug(_) => {
                 tracing::error!("{text}");
                 Self::internal()
@@ -193,7 +205,11 @@ fn machine(text: &str) -> Failure {
     if text.contains("disk is full") {
         return Failure::new(StatusCode::INSUFFICIENT_STORAGE, "the server's disk is full; tell its operator");
     }
-    let message = "the server lacks something that it needs (a permission, a device, memory); its log says what";
+    unavailable("the server lacks something that it needs (a permission, a device, memory); its log says what")
+}
+
+/// 503: it may be different in half a minute.
+fn unavailable(message: &str) -> Failure {
     Failure { retry_after: Some(Duration::from_secs(30)), ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, message) }
 }
 
@@ -261,6 +277,18 @@ mod tests {
             let response = Failure::from(error).respond(Shape::OpenAi);
             assert_eq!(response.status(), status);
             assert_eq!(response.headers().get("x-should-retry").map(|v| v.as_bytes()), Some(&b"false"[..]), "{status}");
+        }
+        for (error, code) in [
+            (Error::OutOfMemory("12 GB of /models".into()), "out_of_memory"),
+            (Error::DeviceLost("CUDA_ERROR_ECC_UNCORRECTABLE".into()), "device_lost"),
+        ] {
+            let failure = Failure::from(error);
+            assert_eq!((failure.status.as_u16(), failure.code), (503, Some(code)));
+            assert!(
+                failure.retry_after.is_some()
+                    && !failure.message.contains("/models")
+                    && !failure.message.contains("ECC")
+            );
         }
         assert!(!Failure::from(Error::Bug("secret detail".into())).message.contains("secret"));
         assert!(!Failure::from(Error::Machine("cannot write `/home/x`".into())).message.contains("/home"));

@@ -1,4 +1,5 @@
-//! Whether requests should come: not before the models that are wanted from the start are there, not while it ends.
+//! Whether requests should come: not before the models that are wanted from the start are there, not while it ends, and not
+//! on a device that has failed.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -6,13 +7,14 @@ use std::sync::{
 };
 
 use super::app::App;
-use crate::{Result, progress::Watch};
+use crate::{Result, engine::Health, progress::Watch};
 
 /// What the service waits for before it calls itself ready.
 #[derive(Debug)]
 pub struct Readiness {
     waiting: Mutex<Vec<String>>,
     ending: AtomicBool,
+    health: Health,
 }
 
 /// How far the service is.
@@ -24,16 +26,20 @@ pub enum Phase {
     Ready,
     /// Nobody is let in any more.
     Ending,
+    /// A device has failed; the service is about to end.
+    Failed,
 }
 
 impl Readiness {
-    pub(super) fn waiting_for(models: &[String]) -> Self {
-        Self { waiting: Mutex::new(models.to_vec()), ending: AtomicBool::new(false) }
+    pub(super) fn waiting_for(models: &[String], health: Health) -> Self {
+        Self { waiting: Mutex::new(models.to_vec()), ending: AtomicBool::new(false), health }
     }
 
     /// How far the service is.
     pub fn phase(&self) -> Phase {
-        if self.ending.load(Ordering::Relaxed) {
+        if self.health.lost().is_some() {
+            Phase::Failed
+        } else if self.ending.load(Ordering::Relaxed) {
             Phase::Ending
         } else if self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             Phase::Ready
@@ -83,12 +89,15 @@ mod tests {
 
     #[test]
     fn it_is_ready_when_every_model_has_arrived_and_never_again_once_it_ends() {
-        let readiness = Readiness::waiting_for(&["tiny".into(), "base".into()]);
+        let health = Health::default();
+        let readiness = Readiness::waiting_for(&["tiny".into(), "base".into()], health.clone());
         readiness.arrived("tiny");
         assert_eq!(readiness.phase(), Phase::Starting);
         readiness.arrived("base");
         assert_eq!(readiness.phase(), Phase::Ready);
         readiness.ending.store(true, Ordering::Relaxed);
         assert_eq!(readiness.phase(), Phase::Ending);
+        health.lose("an ECC error");
+        assert_eq!(readiness.phase(), Phase::Failed);
     }
 }

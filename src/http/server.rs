@@ -9,12 +9,14 @@ use actix_web::{HttpServer, dev::ServerHandle};
 use tokio::sync::oneshot;
 
 use super::app::App;
-use crate::{Error, Result};
+use crate::{Error, Result, engine::Health};
 
 /// A client that was refused while it was still sending is listened to for so long, so that it reads the refusal.
 const LINGER: Duration = Duration::from_secs(5);
 /// Threads that work for requests have this long to notice that nobody waits any more.
 const SETTLE: Duration = Duration::from_secs(10);
+/// When the device has failed, requests that are inside have this long to be told; then the service ends, whoever is left.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Threads that answer: they never compute, and two of them keep one slow route from holding up the others.
 const ANSWERING_THREADS: usize = 2;
 
@@ -48,10 +50,11 @@ impl Server {
     }
 
     /// Answers until `ended` comes or a model that is wanted from the start cannot be had, then lets requests finish within
-    /// the settings' time.
+    /// the settings' time. A device that fails ends the service within seconds, for only a new process can use it again.
     ///
     /// # Errors
-    /// [`Error::Machine`] when the system refuses threads or sockets; what kept a model from being loaded.
+    /// [`Error::Machine`] when the system refuses threads or sockets; what kept a model from being loaded;
+    /// [`Error::DeviceLost`].
     pub fn run(self, ended: impl Future<Output = ()> + 'static) -> Result<()> {
         actix_web::rt::System::new().block_on(self.answer(ended))
     }
@@ -69,10 +72,23 @@ impl Server {
             .map_err(refused)?
             .run();
         let end = actix_web::rt::spawn(end_after(ended, app.clone(), server.handle()));
-        server.await.map_err(refused)?;
-        app.settle(SETTLE).await;
+        let health = app.engine().health().clone();
+        tokio::select! {
+            stopped = server => {
+                stopped.map_err(refused)?;
+                app.settle(if health.lost().is_some() { Duration::ZERO } else { SETTLE }).await;
+            }
+            () = last_words(&health) => tracing::warn!("some requests were not told that the device has failed"),
+        }
+        health.check()?;
         end.await.unwrap_or(Ok(()))
     }
+}
+
+/// Comes when a device has failed and everybody inside has had time to hear of it.
+async fn last_words(health: &Health) {
+    health.until_lost().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// Waits for the end, then stops the server in order.
@@ -93,6 +109,7 @@ async fn end_after(ended: impl Future<Output = ()>, app: App, server: ServerHand
     let outcome = tokio::select! {
         () = ended => Ok(()),
         error = failed => Err(error),
+        reason = app.engine().health().until_lost() => Err(Error::DeviceLost(reason)),
     };
     app.end();
     let (inside, _) = app.engine().admission().load();

@@ -33,10 +33,11 @@ pub struct Api;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok", "device_available": "cpu", "device_in_use": "cpu", "torch_version": null, "cuda_available": false,
-    "cuda_available_torch": false, "cuda_consistency_ok": true, "candle_version": "0.11.1", "version": "0.1.0"
+    "cuda_available_torch": false, "cuda_consistency_ok": true, "devices": "cpu", "compute_type": "float32",
+    "candle_version": "0.11.1", "version": "0.1.0"
 }))]
 struct Health {
-    /// `degraded` where a GPU was wanted and the processor is used.
+    /// `degraded` where a GPU was wanted and the processor is used; `failed` where the GPU does not work any more.
     status: &'static str,
     device_available: &'static str,
     device_in_use: &'static str,
@@ -48,25 +49,42 @@ struct Health {
     cuda_available_torch: bool,
     /// Whether the GPU is used where this build could use one.
     cuda_consistency_ok: bool,
+    /// Every device that works on requests.
+    devices: String,
+    /// The numbers in which transcribers compute there: `float32`, `float16` or `bfloat16`.
+    compute_type: &'static str,
     /// What computes instead of torch.
     candle_version: &'static str,
     version: &'static str,
 }
 
 /// Whether the service lives, and where it computes.
-#[utoipa::path(get, path = "/health", tag = "Operations", security(()), responses((status = 200, description = "It lives", body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "Operations", security(()), responses(
+    (status = 200, description = "It lives", body = Health),
+    (status = 503, description = "Its GPU has failed; it is about to end", body = Health),
+))]
 async fn health(app: Data<App>) -> HttpResponse {
-    let cuda = app.engine().compute().device.is_cuda();
+    let engine = app.engine();
+    let cuda = engine.compute().device.is_cuda();
     let device = if cuda { "cuda" } else { "cpu" };
-    let consistent = cuda || app.settings().device == DeviceChoice::Cpu || !candle_core::utils::cuda_is_available();
-    HttpResponse::Ok().json(Health {
-        status: if consistent { "ok" } else { "degraded" },
+    let chosen = matches!(app.settings().device, DeviceChoice::Cpu(_));
+    let consistent = cuda || chosen || !candle_core::utils::cuda_is_available();
+    let works = engine.health().lost().is_none();
+    let (code, status) = match (works, consistent) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        (true, true) => (StatusCode::OK, "ok"),
+        (true, false) => (StatusCode::OK, "degraded"),
+    };
+    HttpResponse::build(code).json(Health {
+        status,
         device_available: device,
         device_in_use: device,
         torch_version: None,
-        cuda_available: cuda,
-        cuda_available_torch: cuda,
-        cuda_consistency_ok: consistent,
+        cuda_available: cuda && works,
+        cuda_available_torch: cuda && works,
+        cuda_consistency_ok: consistent && works,
+        devices: engine.devices().names(),
+        compute_type: engine.compute().type_name(),
         candle_version: CANDLE_VERSION,
         version: env!("CARGO_PKG_VERSION"),
     })
@@ -87,7 +105,7 @@ async fn live() -> HttpResponse {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ready", "models": [{"name": "base", "state": "warm", "pinned": false}]}))]
 struct Ready {
-    /// `ready`, `starting` or `ending`.
+    /// `ready`, `starting`, `ending`, or `failed` where the GPU does not work any more.
     status: &'static str,
     models: Vec<ReadyModel>,
 }
@@ -101,7 +119,8 @@ struct ReadyModel {
     pinned: bool,
 }
 
-/// Whether requests should come: not before the models that are wanted from the start are warm, not while the service ends.
+/// Whether requests should come: not before the models that are wanted from the start are warm, not while the service ends,
+/// and not when its GPU has failed.
 #[utoipa::path(get, path = "/ready", tag = "Operations", security(()), responses(
     (status = 200, description = "They should", body = Ready),
     (status = 503, description = "Not now", body = Ready),
@@ -111,6 +130,7 @@ async fn ready(app: Data<App>) -> HttpResponse {
         Phase::Ready => (StatusCode::OK, "ready"),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Phase::Ending => (StatusCode::SERVICE_UNAVAILABLE, "ending"),
+        Phase::Failed => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
     };
     // A lock may be held for long while a model is loaded.
     let engine = app.engine().clone();

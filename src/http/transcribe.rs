@@ -348,7 +348,7 @@ fn run(job: &Job, pipeline: &Pipeline, recording: &Recording, options: &Options)
 
 /// Whether the service, not the caller, is the reason.
 fn is_ours(error: &Error) -> bool {
-    matches!(error, Error::Weights(_) | Error::Machine(_) | Error::Tensor(_) | Error::Bug(_))
+    matches!(error, Error::Weights(_) | Error::Machine(_) | Error::OutOfMemory(_) | Error::Tensor(_) | Error::Bug(_))
 }
 
 fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
@@ -397,19 +397,9 @@ fn answer(app: &App, ask: Ask, outcome: Outcome) -> TranscribeAnswer {
             diarization_word_level_assigned: diarized && speakers_on_words,
             word_level_timestamps_requested: ask.word_times,
             device: if app.engine().compute().device.is_cuda() { "cuda" } else { "cpu" },
-            compute_type: type_name(app.engine().compute().dtype),
+            compute_type: app.engine().compute().type_name(),
             alignment_warning: alignment_problem,
             diarization_warning: diarization_problem,
         },
-    }
-}
-
-/// A number type under the name that clients of the replaced service know.
-fn type_name(dtype: candle_core::DType) -> &'static str {
-    match dtype {
-        candle_core::DType::F16 => "float16",
-        candle_core::DType::BF16 => "bfloat16",
-        candle_core::DType::F32 => "float32",
-        other => other.as_str(),
     }
 }

@@ -44,6 +44,10 @@ use crate::{
     transcript::Timings,
 };
 
+/// When a device has failed, what still runs (on others, or before it comes to one) may come to its end for so long; then its
+/// client is told, too.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A request that was let in. Dropping it cancels what still runs for it.
 pub struct Work(Arc<Shared>);
 
@@ -71,8 +75,9 @@ impl Work {
     /// Lets a request in, before anything of it is read.
     ///
     /// # Errors
-    /// 429 with Retry-After when the service is full, 503 while it shuts down.
+    /// 429 with Retry-After when the service is full, 503 while it shuts down or when its device has failed.
     pub fn enter(app: &App) -> std::result::Result<Self, Failure> {
+        app.engine().health().check()?;
         let admission = app.engine().admission();
         let permit = admission.enter().map_err(|error| {
             let failure = Failure::from(error);
@@ -155,14 +160,19 @@ impl Work {
         });
         async move {
             started.map_err(|reason| Error::Machine(format!("no thread can be started: {reason}")))?;
-            match tokio::time::timeout_at(deadline.into(), receiver).await {
-                Ok(Ok(result)) => result.map_err(Failure::from),
-                Ok(Err(_)) => Err(Failure::internal()),
-                Err(_) => {
-                    shared.cancelled.store(true, Ordering::SeqCst);
-                    Err(late())
-                }
-            }
+            let health = shared.app.engine().health();
+            let lost = async {
+                let reason = health.until_lost().await;
+                tokio::time::sleep(LAST_WORDS).await;
+                reason
+            };
+            let stopped = tokio::select! {
+                result = receiver => return result.map_or_else(|_| Err(Failure::internal()), |result| Ok(result?)),
+                () = tokio::time::sleep_until(deadline.into()) => late(),
+                reason = lost => Error::DeviceLost(reason).into(),
+            };
+            shared.cancelled.store(true, Ordering::SeqCst);
+            Err(stopped)
         }
     }
 

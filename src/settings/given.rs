@@ -202,9 +202,14 @@ pub struct Given {
     /// Network that finds speech for requests that name none: silero or pyannote [default: silero]
     #[arg(long, env = "PALABRA_VAD", value_name = "NAME", help_heading = "Models", hide_env_values = true)]
     pub vad: Option<String>,
-    /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1 [default: auto]
+    /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1, or several GPUs side by side, each with the
+    /// models in its memory: cuda:0,cuda:1 [default: auto]
     #[arg(long, env = "PALABRA_DEVICE", value_name = "DEVICE", help_heading = "Machine", hide_env_values = true)]
     pub device: Option<String>,
+    /// Numbers in which the transcriber computes: float32, float16, bfloat16 (the last two on a GPU); auto takes float16 on a
+    /// GPU and float32 on the CPU [default: auto]
+    #[arg(long, env = "PALABRA_COMPUTE_TYPE", value_name = "TYPE", help_heading = "Machine", hide_env_values = true)]
+    pub compute_type: Option<String>,
     /// Processor threads [default: all cores]
     #[arg(long, env = "PALABRA_THREADS", value_name = "N", help_heading = "Machine", hide_env_values = true)]
     pub threads: Option<usize>,
@@ -245,6 +250,7 @@ impl Given {
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             vad: self.vad.or(other.vad),
             device: self.device.or(other.device),
+            compute_type: self.compute_type.or(other.compute_type),
             threads: self.threads.or(other.threads),
             batch_size: self.batch_size.or(other.batch_size),
         }

@@ -126,17 +126,15 @@ pub(super) fn emissions(head: &Aligner, mel: &Tensor, states: &[Tensor], frames:
 pub struct Ears {
     network: Network,
     compute: Compute,
+    places: usize,
     inside: Vec<(Key, Arc<Listen>)>,
 }
 
 impl Ears {
     /// A stage around a network.
     pub fn new(network: Network, compute: Compute) -> Self {
-        Self { network, compute, inside: Vec::new() }
-    }
-
-    fn at_once(&self) -> usize {
-        if self.compute.device.is_cpu() { BATCH_ON_CPU } else { BATCH_ON_GPU }
+        let places = if compute.device.is_cpu() { BATCH_ON_CPU } else { BATCH_ON_GPU };
+        Self { network, compute, places, inside: Vec::new() }
     }
 }
 
@@ -146,11 +144,15 @@ impl Stage for Ears {
     const NAME: &'static str = "aligner";
 
     fn places(&self) -> usize {
-        self.at_once()
+        self.places
+    }
+
+    fn set_places(&mut self, places: usize) {
+        self.places = places;
     }
 
     fn intake(&self) -> usize {
-        self.at_once()
+        self.places
     }
 
     fn admit(&mut self, jobs: Vec<(Key, Arc<Listen>)>) -> Result<()> {

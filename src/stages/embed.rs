@@ -160,13 +160,14 @@ fn embed_alike(
 pub struct Embedder {
     network: SpeakerEmbedder,
     device: Device,
+    places: usize,
     inside: Vec<(Key, Arc<Window>)>,
 }
 
 impl Embedder {
     /// A stage around the network.
     pub fn new(network: SpeakerEmbedder, device: Device) -> Self {
-        Self { network, device, inside: Vec::new() }
+        Self { network, device, places: BATCH, inside: Vec::new() }
     }
 }
 
@@ -176,11 +177,15 @@ impl Stage for Embedder {
     const NAME: &'static str = "speakers";
 
     fn places(&self) -> usize {
-        BATCH
+        self.places
+    }
+
+    fn set_places(&mut self, places: usize) {
+        self.places = places;
     }
 
     fn intake(&self) -> usize {
-        BATCH
+        self.places
     }
 
     fn admit(&mut self, jobs: Vec<(Key, Arc<Window>)>) -> Result<()> {

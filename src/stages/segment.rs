@@ -297,6 +297,10 @@ impl Stage for SegmentStage {
         self.places
     }
 
+    fn set_places(&mut self, places: usize) {
+        self.places = places;
+    }
+
     fn intake(&self) -> usize {
         self.places
     }

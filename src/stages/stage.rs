@@ -19,6 +19,9 @@ pub trait Stage: Send + 'static {
     /// How many jobs may be inside.
     fn places(&self) -> usize;
 
+    /// Lets at most `places` jobs be inside from now on, one at least; there are no more of them inside when this is called.
+    fn set_places(&mut self, places: usize);
+
     /// How many jobs go in at a time: taking more in would keep those inside waiting.
     fn intake(&self) -> usize;
 

@@ -186,7 +186,7 @@ impl Writer {
                 Ok(Conclusion::Done(outcome)) => self.finished.push((key, Ok(outcome))),
                 Ok(Conclusion::Again(active)) => again.push(*active),
                 // The device or the network failed, not this row.
-                Err(error @ Error::Tensor(_)) => return Err(error),
+                Err(error @ (Error::Tensor(_) | Error::OutOfMemory(_) | Error::DeviceLost(_))) => return Err(error),
                 Err(error) => self.finished.push((key, Err(error))),
             }
         }
@@ -276,6 +276,10 @@ impl Stage for Writer {
 
     fn places(&self) -> usize {
         self.places
+    }
+
+    fn set_places(&mut self, places: usize) {
+        self.places = places;
     }
 
     fn intake(&self) -> usize {

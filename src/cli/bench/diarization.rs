@@ -13,7 +13,7 @@ use palabra::{
         Audio,
         decode::{Decoded, Limits, decode_file},
     },
-    device::{Compute, DeviceChoice},
+    device::{Compute, ComputeType, DeviceChoice, Devices},
     engine::{Engine, EngineOptions, Keep, Options, Pipeline},
     evaluation::{Statement, rttm, seglst, turns, words},
     formats::{self, Format},
@@ -44,7 +44,7 @@ pub fn run(arguments: &DiarizationArguments, global: &Global, store: &StoreOptio
         open_output(output, &folder.recordings)?;
     }
     start_threads(arguments.threads)?;
-    let compute = Compute::open(device)?;
+    let compute = Devices::open(&device, ComputeType::Auto)?.first().clone();
     let terms = Terms {
         scoring,
         known_count: arguments.known_count,

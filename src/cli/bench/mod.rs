@@ -2,7 +2,6 @@
 
 mod arguments;
 mod clock;
-mod compute_type;
 mod cost;
 mod diarization;
 mod folder;

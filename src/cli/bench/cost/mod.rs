@@ -14,10 +14,9 @@ pub mod work;
 use std::process::ExitCode;
 
 use clap::Args;
-use palabra::{Error, Result, models::whisper::Config};
+use palabra::{Error, Result, device::ComputeType, models::whisper::Config};
 
 use self::{cards::Peak, estimate::Assumptions};
-use super::compute_type::ComputeType;
 use crate::cli::streams;
 
 /// Say what models take on paper, and how fast a card should be
@@ -34,7 +33,7 @@ pub struct CostArguments {
     #[arg(short, long, value_name = "N", default_value_t = 16)]
     batch_size: usize,
     /// Number type of the transcriber: float16 (as bfloat16) or float32; the rest is f32
-    #[arg(long, value_name = "TYPE", default_value = "float16", hide_possible_values = true)]
+    #[arg(long, value_name = "TYPE", default_value = "float16")]
     compute_type: ComputeType,
     /// Tokens in the text of a chunk of 30 s
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -98,7 +97,7 @@ impl CostArguments {
             models: self.model.iter().map(model).collect::<Result<_>>()?,
             cards: self.card.iter().map(card).collect::<Result<_>>()?,
             rows: self.batch_size,
-            size: self.compute_type.size(),
+            size: self.compute_type.gpu_bytes(),
             assumptions: Assumptions { tokens: self.tokens, launch: self.launch * 1e-6, ..Assumptions::default() },
         })
     }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Args;
 use palabra::{
     Error, Result,
-    device::{Compute, DeviceChoice},
+    device::{Compute, ComputeType, DeviceChoice, Devices},
     engine,
     progress::Watch,
     stages::transcribe::Transcriber,
@@ -27,7 +27,7 @@ use self::{
     measure::{Group, Plan, is_out_of_memory},
     whole::Whole,
 };
-use super::{compute_type::ComputeType, peak, rounds::Rounds};
+use super::{peak, rounds::Rounds};
 use crate::cli::{Global, arguments::start_threads, bars::Bars, cancel, streams};
 
 /// Measure every stage on a GPU, beside what the card can do
@@ -44,7 +44,7 @@ pub struct GpuArguments {
     #[arg(long, default_value = "cuda")]
     device: String,
     /// Number type of the transcriber: auto (float16 on a GPU, float32 on the CPU), float32, float16, bfloat16
-    #[arg(long, value_name = "TYPE", default_value = "auto", hide_possible_values = true)]
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
     compute_type: ComputeType,
     /// Rounds that count, of which the median is told
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -101,11 +101,7 @@ impl GpuArguments {
         if choice == DeviceChoice::Auto {
             return Err(Error::Request("--device names what is measured: cuda, cuda:1, or cpu".into()));
         }
-        if choice == DeviceChoice::Cpu {
-            self.compute_type.dtype(true)?;
-        }
-        let compute = Compute::open(choice)?;
-        Ok(Compute { dtype: self.compute_type.dtype(compute.device.is_cpu())?, ..compute })
+        Ok(Devices::open(&choice, self.compute_type)?.first().clone())
     }
 
     /// The models to measure, by name.

@@ -8,7 +8,7 @@ use palabra::{
     Result,
     device::Compute,
     models::whisper::{KvCache, MEL_FRAMES},
-    ops::{self, LayerNorm, Linear, Slot, logits::argmax},
+    ops::{self, LayerNorm, Linear, Slot, Slots, logits::argmax},
     stages::transcribe::Transcriber,
 };
 
@@ -314,7 +314,7 @@ struct Cached {
     query: Tensor,
     new: Tensor,
     caches: Vec<(Tensor, Tensor)>,
-    slots: Vec<Slot>,
+    slots: Slots,
     heads: usize,
 }
 
@@ -330,7 +330,10 @@ impl Cached {
             query: row(40)?,
             new: row(41)?,
             caches: caches.collect::<Result<_>>()?,
-            slots: (0..rows).map(|index| Slot { index, length: length + spread(index) }).collect(),
+            slots: Slots::new(
+                (0..rows).map(|index| Slot { index, length: length + spread(index) }).collect(),
+                &compute.device,
+            )?,
             heads: config.decoder_attention_heads,
         })
     }
