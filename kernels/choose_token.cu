@@ -8,7 +8,7 @@
 //
 // logits (N, V); masks (V): a bit for tokens that are never written, one for those that no text begins with, one for those that
 // no text with times holds; choices (N, 8) words: masks that apply, text_from, first_time, time_from, time_to, watched, and as
-// floats temperature, uniform; chosen (N, 3) words: token, and as floats logprob, watched.
+// floats temperature, uniform; chosen (N, 3) floats: token (exact up to 2^24), logprob, watched.
 //
 // Launch: a block of 512 threads for each of the N rows. The row is read twice (maxima, then sums; 100 KiB of f16 logits stay in
 // L2), and twice more where it is sampled. Latency is what counts: 16 rows use 16 multiprocessors for about 10 us, next to
@@ -40,8 +40,6 @@ __device__ __forceinline__ Best block_best(Best own, float* logits, int* tokens)
     return own;
 }
 
-__device__ __forceinline__ float word_as_float(unsigned word) { return __uint_as_float(word); }
-
 struct Choice {
     unsigned masks;
     int text_from, first_time, time_from, time_to, watched;
@@ -50,12 +48,12 @@ struct Choice {
 
 __device__ __forceinline__ Choice choice_of(const unsigned* words) {
     return {words[0],      (int)words[1], (int)words[2],           (int)words[3],
-            (int)words[4], (int)words[5], word_as_float(words[6]), word_as_float(words[7])};
+            (int)words[4], (int)words[5], __uint_as_float(words[6]), __uint_as_float(words[7])};
 }
 
 template <class T>
 __device__ __forceinline__ void choose(const T* all, const unsigned char* masks, const unsigned* choices,
-                                       unsigned* chosen, int vocabulary) {
+                                       float* chosen, int vocabulary) {
     __shared__ float scratch[WARP];
     __shared__ int tokens[WARP];
     __shared__ float sums[THREADS];
@@ -130,17 +128,17 @@ __device__ __forceinline__ void choose(const T* all, const unsigned char* masks,
         token = found;
     }
     if (threadIdx.x == 0) {
-        unsigned* out = chosen + (size_t)blockIdx.x * 3;
-        out[0] = (unsigned)token;
-        out[1] = __float_as_uint(to_float(logits[token]) - (best.logit + logf(total)));
-        out[2] = __float_as_uint(to_float(logits[choice.watched]) - (highest + logf(all_sum)));
+        float* out = chosen + (size_t)blockIdx.x * 3;
+        out[0] = (float)token;
+        out[1] = to_float(logits[token]) - (best.logit + logf(total));
+        out[2] = to_float(logits[choice.watched]) - (highest + logf(all_sum));
     }
 }
 
 #define CHOOSE_TOKEN(suffix, T)                                                                                        \
     extern "C" __global__ void __launch_bounds__(THREADS, 1) choose_token_##suffix(                                       \
         const T* __restrict__ logits, const unsigned char* __restrict__ masks, const unsigned* __restrict__ choices,   \
-        unsigned* __restrict__ chosen, int vocabulary) {                                                               \
+        float* __restrict__ chosen, int vocabulary) {                                                                  \
         choose(logits, masks, choices, chosen, vocabulary);                                                            \
     }
 

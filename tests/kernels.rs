@@ -6,16 +6,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "kernels/add_bias.rs"]
+mod add_bias;
 #[path = "kernels/append.rs"]
 mod append;
 #[path = "kernels/broken.rs"]
 mod broken;
+#[path = "kernels/cached_attention.rs"]
+mod cached_attention;
 #[path = "kernels/case.rs"]
 mod case;
+#[path = "kernels/choose_token.rs"]
+mod choose_token;
 #[path = "kernels/program.rs"]
 mod program;
 #[path = "kernels/resources.rs"]
 mod resources;
+#[path = "kernels/softmax.rs"]
+mod softmax;
 #[path = "kernels/subject.rs"]
 mod subject;
 #[path = "support/mod.rs"]
@@ -27,7 +35,8 @@ use libtest_mimic::Arguments;
 use program::Flavour;
 use subject::Subject;
 
-const SUBJECTS: [Subject; 1] = [append::SUBJECT];
+const SUBJECTS: [Subject; 5] =
+    [add_bias::SUBJECT, append::SUBJECT, cached_attention::SUBJECT, choose_token::SUBJECT, softmax::SUBJECT];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

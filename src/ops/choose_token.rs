@@ -9,7 +9,7 @@ use rayon::prelude::*;
 #[cfg(feature = "cuda")]
 use super::kernels;
 use super::{
-    kernels::choose_token::{CHOICE_WORDS, CHOSEN_WORDS},
+    kernels::choose_token::{CHOICE_WORDS, CHOSEN_NUMBERS},
     logits::{argmax, log_sum_exp},
 };
 
@@ -147,13 +147,13 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// From what the kernel writes.
-    pub fn from_words(words: &[u32]) -> Self {
-        Self { token: words[0], logprob: f32::from_bits(words[1]), watched: f32::from_bits(words[2]) }
+    fn from_numbers(&[token, logprob, watched]: &[f32; CHOSEN_NUMBERS]) -> Self {
+        Self { token: token as u32, logprob, watched }
     }
 
-    fn words(self) -> [u32; CHOSEN_WORDS] {
-        [self.token, self.logprob.to_bits(), self.watched.to_bits()]
+    /// As the kernel writes it; f32 holds every token below 2^24.
+    pub fn numbers(self) -> [f32; CHOSEN_NUMBERS] {
+        [self.token as f32, self.logprob, self.watched]
     }
 }
 
@@ -172,7 +172,8 @@ pub fn choose_tokens(logits: &Tensor, masks: &Masks, choices: &[Choice]) -> Resu
     let words: Vec<u32> = choices.iter().flat_map(|choice| choice.words()).collect();
     let words = Tensor::from_vec(words, (rows, CHOICE_WORDS), logits.device())?;
     let chosen = logits.contiguous()?.apply_op3_no_bwd(&masks.bits, &words, &ChooseToken { masks, choices })?;
-    Ok(chosen.flatten_all()?.to_vec1::<u32>()?.chunks_exact(CHOSEN_WORDS).map(Chosen::from_words).collect())
+    let chosen = chosen.flatten_all()?.to_vec1::<f32>()?;
+    Ok(chosen.as_chunks().0.iter().map(Chosen::from_numbers).collect())
 }
 
 struct ChooseToken<'a> {
@@ -198,8 +199,8 @@ impl CustomOp3 for ChooseToken<'_> {
         let logits = super::slice::<f32>(logits, layout)?;
         let chosen = self.choices.par_iter().zip(logits.par_chunks_exact(vocabulary.max(1)));
         let chosen: Vec<Chosen> = chosen.map(|(choice, logits)| choice.choose(self.masks, logits)).collect();
-        let words = chosen.into_iter().flat_map(Chosen::words).collect();
-        Ok((CpuStorage::U32(words), (rows, CHOSEN_WORDS).into()))
+        let numbers = chosen.into_iter().flat_map(Chosen::numbers).collect();
+        Ok((CpuStorage::F32(numbers), (rows, CHOSEN_NUMBERS).into()))
     }
 
     #[cfg(feature = "cuda")]
@@ -216,7 +217,7 @@ impl CustomOp3 for ChooseToken<'_> {
         let dtype = candle_core::backend::BackendStorage::dtype(logits);
         let kernel = kernels::choose_token::ChooseToken { rows, vocabulary, dtype };
         let chosen = kernel.run([(logits, layout), (masks, masks_layout), (choices, choices_layout)])?;
-        Ok((chosen, (rows, CHOSEN_WORDS).into()))
+        Ok((chosen, (rows, CHOSEN_NUMBERS).into()))
     }
 }
 

@@ -11,8 +11,8 @@ use super::{Argument, Launch, int, suffix};
 const THREADS: usize = 512;
 /// Words that describe a choice.
 pub const CHOICE_WORDS: usize = 8;
-/// Words of a result: the token, its log-probability, and that of the watched token.
-pub const CHOSEN_WORDS: usize = 3;
+/// Numbers of a result: the token, its log-probability, and that of the watched token.
+pub const CHOSEN_NUMBERS: usize = 3;
 
 /// Logits (N, V).
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct ChooseToken {
 }
 
 impl ChooseToken {
-    /// The launch: logits, masks (V) of u8, choices (N, 8) of u32, and the chosen (N, 3) of u32.
+    /// The launch: logits, masks (V) of u8, choices (N, 8) of u32, and the chosen (N, 3) of f32.
     ///
     /// # Errors
     /// For number types that no kernel reads.
@@ -47,7 +47,7 @@ impl ChooseToken {
     /// Chooses on the GPU: logits, masks and choices there, the chosen (N, 3) there.
     pub(in crate::ops) fn run(&self, tensors: [(&CudaStorage, &Layout); 3]) -> Result<CudaStorage> {
         let gpu = tensors[0].0.device.clone();
-        let mut chosen = device::empty(&gpu, self.rows * CHOSEN_WORDS, DType::U32)?;
+        let mut chosen = device::empty(&gpu, self.rows * CHOSEN_NUMBERS, DType::F32)?;
         let stream = gpu.cuda_stream();
         let mut buffers = device::Buffers::new(&stream);
         let [logits, masks, choices] = tensors.map(|(storage, layout)| buffers.read(storage, layout));
