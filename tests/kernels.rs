@@ -22,8 +22,8 @@ mod choose_token;
 mod program;
 #[path = "kernels/resources.rs"]
 mod resources;
-#[path = "kernels/softmax.rs"]
-mod softmax;
+#[path = "kernels/scaled_softmax.rs"]
+mod scaled_softmax;
 #[path = "kernels/subject.rs"]
 mod subject;
 #[path = "support/mod.rs"]
@@ -36,7 +36,7 @@ use program::Flavour;
 use subject::Subject;
 
 const SUBJECTS: [Subject; 5] =
-    [add_bias::SUBJECT, append::SUBJECT, cached_attention::SUBJECT, choose_token::SUBJECT, softmax::SUBJECT];
+    [add_bias::SUBJECT, append::SUBJECT, cached_attention::SUBJECT, choose_token::SUBJECT, scaled_softmax::SUBJECT];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -132,7 +132,7 @@ impl InplaceOp1 for ScaledSoftmax {
         let length = layout.dims().last().copied().unwrap_or(1);
         let dtype = candle_core::backend::BackendStorage::dtype(&*scores);
         let rows = layout.shape().elem_count() / length.max(1);
-        super::kernels::softmax::Softmax { rows, length, scale: self.scale, dtype }.run(scores, layout)
+        super::kernels::scaled_softmax::ScaledSoftmax { rows, length, scale: self.scale, dtype }.run(scores, layout)
     }
 }
 

@@ -10,7 +10,7 @@ pub mod cached_attention;
 pub mod choose_token;
 #[cfg(feature = "cuda")]
 pub(super) mod device;
-pub mod softmax;
+pub mod scaled_softmax;
 
 use candle_core::{DType, Result, bail};
 

@@ -1,6 +1,6 @@
-//! `kernels/softmax.cu` against its definition.
+//! `kernels/scaled_softmax.cu` against its definition.
 
-use palabra::ops::{attention::ScaledSoftmax, kernels::softmax::Softmax};
+use palabra::ops::{attention::ScaledSoftmax, kernels::scaled_softmax as kernel};
 use rand::{Rng, rngs::StdRng};
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The kernel.
-pub const SUBJECT: Subject = Subject::new("softmax", case);
+pub const SUBJECT: Subject = Subject::new("scaled_softmax", case);
 
 fn case(random: &mut StdRng, size: Size) -> Case {
     let dtype = any_float(random);
@@ -21,7 +21,7 @@ fn case(random: &mut StdRng, size: Size) -> Case {
         _ => random.gen_range(1..=400),
     };
     let scale = random.gen_range(0.05..4.0);
-    let shape = Softmax { rows, length, scale, dtype };
+    let shape = kernel::ScaledSoftmax { rows, length, scale, dtype };
     let mut case = Case::new(format!("{shape:?}"));
     let mut scores = numbers(random, rows * length, dtype);
     let buffer = case.floats(&scores, dtype);

@@ -42,12 +42,12 @@ template <class T> __device__ __forceinline__ void softmax(T* scores, int length
         row[place] = from_float<T>(expf(to_float(row[place]) * scale - largest) * factor);
 }
 
-#define SOFTMAX(suffix, T)                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS) softmax_##suffix(T* __restrict__ scores, int length,         \
-                                                                           float scale) {                              \
+#define SCALED_SOFTMAX(suffix, T)                                                                                      \
+    extern "C" __global__ void __launch_bounds__(THREADS) scaled_softmax_##suffix(T* __restrict__ scores, int length,  \
+                                                                                  float scale) {                       \
         softmax(scores, length, scale);                                                                                \
     }
 
-SOFTMAX(f32, float)
-SOFTMAX(f16, __half)
-SOFTMAX(bf16, __nv_bfloat16)
+SCALED_SOFTMAX(f32, float)
+SCALED_SOFTMAX(f16, __half)
+SCALED_SOFTMAX(bf16, __nv_bfloat16)

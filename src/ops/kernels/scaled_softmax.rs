@@ -1,4 +1,4 @@
-//! `kernels/softmax.cu`: softmax of scaled attention scores, in place.
+//! `kernels/scaled_softmax.cu`: softmax of scaled attention scores, in place.
 
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, Layout};
@@ -12,7 +12,7 @@ const THREADS: usize = 128;
 
 /// Scores (R, N).
 #[derive(Debug, Clone, Copy)]
-pub struct Softmax {
+pub struct ScaledSoftmax {
     /// R.
     pub rows: usize,
     /// N.
@@ -23,15 +23,15 @@ pub struct Softmax {
     pub dtype: DType,
 }
 
-impl Softmax {
+impl ScaledSoftmax {
     /// The launch: the scores, which are changed in place.
     ///
     /// # Errors
     /// For number types that no kernel reads.
     pub fn launch(&self, scores: Argument) -> Result<Launch> {
         Ok(Launch {
-            file: "softmax",
-            kernel: format!("softmax_{}", suffix(self.dtype)?),
+            file: "scaled_softmax",
+            kernel: format!("scaled_softmax_{}", suffix(self.dtype)?),
             grid: [self.rows, 1, 1],
             block: THREADS,
             shared: 0,
@@ -41,7 +41,7 @@ impl Softmax {
 }
 
 #[cfg(feature = "cuda")]
-impl Softmax {
+impl ScaledSoftmax {
     /// Changes the scores on the GPU.
     pub(in crate::ops) fn run(&self, scores: &mut CudaStorage, layout: &Layout) -> Result<()> {
         let gpu = scores.device.clone();
