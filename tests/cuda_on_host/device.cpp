@@ -6,7 +6,7 @@
 
 #include "driver.h"
 
-namespace on_host {
+namespace gpu {
 namespace {
 
 Settings read_settings() {
@@ -90,9 +90,9 @@ void launched() {
     if (launches_left > 0) --launches_left;
 }
 
-}  // namespace on_host
+}  // namespace gpu
 
-using namespace on_host;
+using namespace gpu;
 
 API cuInit(unsigned) { return settings().devices > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
 
