@@ -84,6 +84,9 @@ CUresult refuse(CUresult result, const std::string &reason);
 // Whether [address, address + bytes) lies in memory that the GPU of the current context may touch.
 bool is_live(CUdeviceptr address, size_t bytes);
 
+// Bytes that are allocated on a GPU.
+size_t used_on(int device);
+
 CUgraph capture_of(CUstream stream);
 // Whether a capture forbids the calling thread what waits for the GPU; the capture is void then.
 bool forbidden_by_capture();

@@ -5,7 +5,6 @@ use candle_core::{
     CudaDevice, Device, Tensor,
     backend::BackendDevice,
     cuda_backend::{
-        CudaFunc,
         cudarc::driver::{LaunchConfig, PushKernelArg, sys},
         kernels,
     },
@@ -64,7 +63,7 @@ fn launch(
     shared: u32,
     address: Option<u64>,
 ) -> candle_core::Result<()> {
-    let function: CudaFunc = device.get_or_load_func("affine_f32", &kernels::AFFINE)?;
+    let function = device.get_or_load_func("affine_f32", &kernels::AFFINE)?;
     let input = device.clone_htod(&vec![1f32; ELEMENTS])?;
     let mut output = device.alloc_zeros::<f32>(ELEMENTS)?;
     let (dimensions, info) = (0usize, 0usize);

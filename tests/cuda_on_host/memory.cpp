@@ -78,6 +78,8 @@ template <class T> CUresult fill(CUstream stream, CUdeviceptr address, T value, 
 
 namespace gpu {
 
+size_t used_on(int device) { return used[device]; }
+
 bool is_live(CUdeviceptr address, size_t bytes) {
     auto after = live.upper_bound(address);
     if (after == live.begin()) return false;

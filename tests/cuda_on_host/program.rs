@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
 use libtest_mimic::Trial;
@@ -22,7 +22,7 @@ const STRETCH: std::ops::Range<usize> = 13 * 16_000..21 * 16_000;
 pub fn trials() -> Vec<Trial> {
     let clip = needs();
     vec![trial("the_text_is_that_of_the_cpu", &clip, |clip| {
-        let (on_cpu, on_device) = (document(&clip, "cpu"), document(&clip, "cuda"));
+        let (on_cpu, on_device) = (run(&clip, "cpu", "").document(), run(&clip, "cuda", "").document());
         assert!(texts(&on_cpu).join(" ").len() > 40, "{on_cpu}");
         assert_eq!(texts(&on_cpu), texts(&on_device));
         let (expected, found) = (times(&on_cpu), times(&on_device));
@@ -46,17 +46,29 @@ fn needs() -> Result<PathBuf, String> {
     Ok(clip)
 }
 
-fn transcribe(clip: &Path, device: &str, folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_palabra"));
-    command.arg("transcribe").arg(clip).args(["--model", "tiny.en", "--format", "json", "--device", device]);
-    command.arg("--output-dir").arg(folder).output().unwrap()
+/// What a run left behind.
+struct Run {
+    code: Option<i32>,
+    said: String,
+    folder: tempfile::TempDir,
 }
 
-fn document(clip: &Path, device: &str) -> Value {
+/// Transcribes the clip, with a GPU that behaves so.
+fn run(clip: &Path, device: &str, gpu: &str) -> Run {
     let folder = tempfile::tempdir().unwrap();
-    let output = transcribe(clip, device, folder.path());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&fs::read(folder.path().join("cuda_on_host.json")).unwrap()).unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palabra"));
+    command.arg("transcribe").arg(clip).args(["--model", "tiny.en", "--format", "json", "--device", device]);
+    // In f32 the device computes what the CPU does.
+    command.args(["--compute-type", "float32", "--output-dir"]).arg(folder.path()).env("CUDA_ON_HOST", gpu);
+    let output = command.env_remove("RUST_LOG").output().unwrap();
+    Run { code: output.status.code(), said: String::from_utf8(output.stderr).unwrap(), folder }
+}
+
+impl Run {
+    fn document(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{}", self.said);
+        serde_json::from_slice(&fs::read(self.folder.path().join("cuda_on_host.json")).unwrap()).unwrap()
+    }
 }
 
 fn texts(document: &Value) -> Vec<&str> {
