@@ -16,7 +16,7 @@ root=$(cd "$here/../.." && pwd)
 [ -f "${CUDA_HOME:-}/include/cuda_fp16.h" ] || fail "source the file that tools/cuda/setup.sh prints first"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fvisibility=hidden -w -I"$here" -isystem "$CUDA_HOME/include")
+flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fvisibility=hidden -w -DCUDA_ON_HOST_TOOLKIT -I"$root/tests/kernels/host" -I"$here" -isystem "$CUDA_HOME/include")
 for cccl in "$CUDA_HOME/include/cccl" "$CUDA_HOME/targets/x86_64-linux/include/cccl"; do
     [ ! -d "$cccl" ] || flags+=(-isystem "$cccl")
 done
@@ -37,33 +37,29 @@ object() {
 
 # kernels ORIGIN FILE FLAGS..: compiles a kernel file together with a line for each of its kernels that makes it known.
 kernels() {
-    local origin=$1 file=$2 name text
+    local origin=$1 file=$2 name known
     name=$origin-$(basename "$file" .cu)
     shift 2
-    text=$(g++ "${flags[@]}" "$@" -E -P -x c++ - <<LIST
+    known=$(g++ "${flags[@]}" "$@" -DCUDA_ON_HOST_LIST -E -P -x c++ - <<LIST | tr '\n' ' ' \
+        | grep -oE '__global__ +(void +)?(BOUNDS\[[^]]*\] *)?(void +)?\w+ *\(' \
+        | sed -E 's/__global__|void |\($//g; s/BOUNDS\[([^],]*)[^]]*\](.*)/\2 \1/'
 #include "cuda_on_host.h"
-#undef __global__
-#define __global__ ON_HOST_KERNEL
 #undef __launch_bounds__
-#define __launch_bounds__(...) ON_HOST_BOUNDS[__VA_ARGS__]
+#define __launch_bounds__(...) BOUNDS[__VA_ARGS__]
 #include "$file"
 LIST
-    )
+    ) || fail "$file does not compile, or has no kernel in a form that build.sh knows"
     {
-        # An unnamed namespace, since two kernel files may use one name for different things.
+        # A namespace and a prefix: one name may mean different things in candle's files and ours.
         echo "#include \"cuda_on_host.h\""
-        echo "#include \"kernel.h\""
+        while read -r kernel bounds; do echo "#define $kernel ${origin}_$kernel"; done <<<"$known"
         echo "namespace {"
         echo "#include \"$file\""
-        tr '\n' ' ' <<<"$text" \
-            | grep -oE 'ON_HOST_KERNEL +(void +)?(ON_HOST_BOUNDS\[[^]]*\] *)?(void +)?\w+ *\(' \
-            | sed -E 's/ON_HOST_KERNEL|void |\($//g; s/ON_HOST_BOUNDS\[([^],]*)[^]]*\](.*)/\2 \1/' \
-            | while read -r kernel bounds; do
-                echo "const on_host::Registered<$kernel> registered_$kernel(on_host::Origin::$origin, \"$kernel\"${bounds:+, $bounds});"
-            done
+        while read -r kernel bounds; do
+            echo "const bool known_$kernel = cuda_on_host::add<&$kernel>(\"$origin $kernel\"${bounds:+, $bounds});"
+        done <<<"$known"
         echo "}"
     } >"$out/$name.new"
-    grep -q Registered "$out/$name.new" || fail "$file has no kernel in a form that build.sh knows"
     cmp -s "$out/$name.new" "$out/$name.cpp" || mv "$out/$name.new" "$out/$name.cpp"
     object "$name" "$out/$name.cpp" "$@"
 }
@@ -81,9 +77,9 @@ done
 sed -E 's/extern __shared__ (\w+) (\w+)\[\];/DYNAMIC_SHARED(\1, \2);/' "$candle/sort.cu" >"$out/sort.cu"
 kernels candle "$out/sort.cu" -I"$candle"
 for file in "$root"/kernels/*.cu; do
-    kernels palabra "$file" -DPALABRA_ON_HOST
+    kernels palabra "$file" -DPALABRA_ON_HOST -I"$root/kernels"
 done
-for file in block device memory stream launch; do
+for file in device memory stream launch; do
     object "$file" "$here/$file.cpp"
 done
 

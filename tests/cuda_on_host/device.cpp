@@ -6,7 +6,7 @@
 
 #include "driver.h"
 
-namespace on_host {
+namespace gpu {
 namespace {
 
 Settings read_settings() {
@@ -90,9 +90,9 @@ void launched() {
     if (launches_left > 0) --launches_left;
 }
 
-}  // namespace on_host
+}  // namespace gpu
 
-using namespace on_host;
+using namespace gpu;
 
 API cuInit(unsigned) { return settings().devices > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
 
@@ -204,9 +204,15 @@ API cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device) {
 
 API cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device) { return cuDeviceGetDefaultMemPool(pool, device); }
 
-// A pool's limits say when memory goes back to the system, which here it always does.
+// A pool's limits say when memory goes back to the system, which here it always does: nothing is reserved but what is used.
 API cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute, void *) { return CUDA_SUCCESS; }
 API cuMemPoolTrimTo(CUmemoryPool, size_t) { return CUDA_SUCCESS; }
+API cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value) {
+    Lock held(lock());
+    const bool memory = attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT || attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
+    *static_cast<cuuint64_t *>(value) = memory ? used_on(pool->device) : 0;
+    return memory ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
 
 API cuGetErrorName(CUresult result, const char **name) {
     switch (result) {

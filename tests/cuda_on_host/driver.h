@@ -1,5 +1,5 @@
 // What the files of the driver share: GPUs, their memory, and the order of work. Every call of the API holds `lock`, and work
-// is carried out at once, by the caller.
+// is carried out at once, by the caller. State is never destroyed, since threads of the program may call while it ends.
 #pragma once
 #include <cuda.h>
 
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel.h"
+#include "cuda_on_host.h"
 
 #define API extern "C" __attribute__((visibility("default"))) CUresult CUDAAPI
 
@@ -46,18 +46,18 @@ struct CUevent_st {
     std::chrono::steady_clock::time_point time;
 };
 struct CUfunc_st {
-    const on_host::Kernel *kernel;
+    const cuda_on_host::Kernel *kernel;
     size_t most_shared;
 };
 struct CUmod_st {
-    on_host::Origin origin;
+    std::string origin;  // the first word of its kernels' names: candle's modules come as PTX, ours as fatbins
     std::string ptx;
     std::map<std::string, CUfunc_st> functions;
 };
 
 // Seen by libcublas and libcurand, too.
 #pragma GCC visibility push(default)
-namespace on_host {
+namespace gpu {
 
 // How the GPU behaves, from the variable CUDA_ON_HOST (README.md).
 struct Settings {
@@ -84,6 +84,9 @@ CUresult refuse(CUresult result, const std::string &reason);
 // Whether [address, address + bytes) lies in memory that the GPU of the current context may touch.
 bool is_live(CUdeviceptr address, size_t bytes);
 
+// Bytes that are allocated on a GPU.
+size_t used_on(int device);
+
 CUgraph capture_of(CUstream stream);
 // Whether a capture forbids the calling thread what waits for the GPU; the capture is void then.
 bool forbidden_by_capture();
@@ -93,5 +96,5 @@ CUresult submit(CUstream stream, std::function<void()> work);
 // For the report: one more of `name`, which took as long as since `start`, and moved `bytes`.
 void count(const std::string &name, std::chrono::steady_clock::time_point start, size_t bytes = 0);
 
-}  // namespace on_host
+}  // namespace gpu
 #pragma GCC visibility pop

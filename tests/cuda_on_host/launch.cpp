@@ -1,13 +1,14 @@
-// Modules, functions, launches. A module's image is not run: its kernels are known by name (kernel.h). What the image says of
+// Modules, functions, launches. A module's image is not run: its kernels are known by name (driver.h). What the image says of
 // the GPUs that it is for is heeded.
 #include <cstring>
 #include <memory>
 
 #include "driver.h"
 
-using namespace on_host;
+using namespace gpu;
+using cuda_on_host::Kernel;
 
-namespace on_host {
+namespace gpu {
 void launched();
 }
 
@@ -35,10 +36,6 @@ CUresult check_ptx(const std::string &ptx) {
     return number_after(ptx, ".target sm_") > settings().capability ? CUDA_ERROR_NO_BINARY_FOR_GPU : CUDA_SUCCESS;
 }
 
-struct Argument {
-    std::unique_ptr<char[]> bytes;
-};
-
 CUresult check_launch(const CUfunc_st &function, dim3 grid, dim3 block, size_t shared) {
     const Kernel &kernel = *function.kernel;
     const unsigned long threads = (unsigned long)block.x * block.y * block.z;
@@ -56,9 +53,9 @@ CUresult check_launch(const CUfunc_st &function, dim3 grid, dim3 block, size_t s
 
 // A pointer that is not null points into memory of this GPU that is not freed.
 CUresult check_arguments(const Kernel &kernel, void **arguments) {
-    for (size_t index = 0; index < kernel.parameters.size(); ++index) {
+    for (size_t index = 0; index < kernel.arguments.size(); ++index) {
         CUdeviceptr address = 0;
-        if (!kernel.parameters[index].pointer) continue;
+        if (!kernel.addresses[index]) continue;
         memcpy(&address, arguments[index], sizeof address);
         if (address && !is_live(address, 1))
             return refuse(CUDA_ERROR_ILLEGAL_ADDRESS,
@@ -76,10 +73,10 @@ API cuModuleLoadData(CUmodule *module, const void *image) {
     memcpy(&magic, image, sizeof magic);
     auto loaded = std::make_unique<CUmod_st>();
     if (magic == FATBIN) {
-        loaded->origin = Origin::palabra;
+        loaded->origin = "palabra ";
         if (settings().capability < LOWEST_CAPABILITY) return CUDA_ERROR_NO_BINARY_FOR_GPU;
     } else {
-        loaded->origin = Origin::candle;
+        loaded->origin = "candle ";
         loaded->ptx = static_cast<const char *>(image);
         if (CUresult result = check_ptx(loaded->ptx)) return result;
     }
@@ -97,10 +94,10 @@ API cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
     Lock held(lock());
     if (CUresult result = ready()) return result;
     const bool listed = module->ptx.empty() || module->ptx.find(std::string(".entry ") + name + "(") != std::string::npos;
-    const auto found = kernels().find({module->origin, name});
-    if (!listed || found == kernels().end())
+    const Kernel *kernel = cuda_on_host::find(module->origin + name);
+    if (!listed || !kernel)
         return refuse(CUDA_ERROR_NOT_FOUND, std::string(name) + (listed ? " was not compiled for the host" : " is not in its module"));
-    *function = &module->functions.emplace(name, CUfunc_st{&found->second, SHARED}).first->second;
+    *function = &module->functions.emplace(name, CUfunc_st{kernel, SHARED}).first->second;
     return CUDA_SUCCESS;
 }
 
@@ -132,15 +129,15 @@ API cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsign
     launched();
     // A captured launch outlives the caller's arguments.
     auto copies = std::make_shared<std::vector<std::vector<char>>>();
-    for (size_t index = 0; index < kernel.parameters.size(); ++index) {
+    for (size_t index = 0; index < kernel.arguments.size(); ++index) {
         const char *argument = static_cast<const char *>(arguments[index]);
-        copies->emplace_back(argument, argument + kernel.parameters[index].size);
+        copies->emplace_back(argument, argument + kernel.arguments[index]);
     }
     return submit(stream, [=, &kernel] {
         std::vector<void *> addresses;
         for (auto &copy : *copies) addresses.push_back(copy.data());
         const auto start = std::chrono::steady_clock::now();
-        run_grid(grid, block, shared, kernel.entry, addresses.data());
+        cuda_on_host::launch(kernel, addresses.data(), {grid, block, shared});
         count(kernel.name, start);
     });
 }

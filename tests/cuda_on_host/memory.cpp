@@ -6,7 +6,7 @@
 
 #include "driver.h"
 
-using namespace on_host;
+using namespace gpu;
 
 namespace {
 
@@ -16,7 +16,7 @@ struct Allocation {
     size_t bytes;
     int device;
 };
-// Never destroyed (kernel.h).
+// Never destroyed (driver.h).
 std::map<CUdeviceptr, Allocation> &live = *new std::map<CUdeviceptr, Allocation>;
 std::map<int, size_t> &used = *new std::map<int, size_t>;
 
@@ -76,7 +76,9 @@ template <class T> CUresult fill(CUstream stream, CUdeviceptr address, T value, 
 
 }  // namespace
 
-namespace on_host {
+namespace gpu {
+
+size_t used_on(int device) { return used[device]; }
 
 bool is_live(CUdeviceptr address, size_t bytes) {
     auto after = live.upper_bound(address);
@@ -86,7 +88,7 @@ bool is_live(CUdeviceptr address, size_t bytes) {
            && (allocation.device == ANY_DEVICE || allocation.device == current()->device);
 }
 
-}  // namespace on_host
+}  // namespace gpu
 
 API cuMemGetInfo(size_t *free, size_t *total) {
     Lock held(lock());

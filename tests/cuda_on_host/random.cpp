@@ -3,7 +3,7 @@
 
 #include "driver.h"
 
-using namespace on_host;
+using namespace gpu;
 
 namespace {
 

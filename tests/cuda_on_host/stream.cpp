@@ -1,13 +1,13 @@
 // Streams, events, and graphs: work is done as it comes, so waiting has nothing to wait for; what a capture forbids is refused.
 #include "driver.h"
 
-using namespace on_host;
+using namespace gpu;
 
 namespace {
 
 // The two streams that have no object of their own.
 CUstream_st legacy, per_thread;
-// Never destroyed (kernel.h).
+// Never destroyed (driver.h).
 std::set<CUgraph> &captures = *new std::set<CUgraph>;
 std::set<CUstream_st *> &streams = *new std::set<CUstream_st *>{&legacy, &per_thread};
 thread_local std::set<CUgraph> own_captures;
@@ -24,7 +24,7 @@ void free_memory(const CUgraph_st &graph) {
 
 }  // namespace
 
-namespace on_host {
+namespace gpu {
 
 CUgraph capture_of(CUstream stream) { return stream_of(stream).capture; }
 
@@ -47,7 +47,7 @@ CUresult submit(CUstream stream, std::function<void()> work) {
     return CUDA_SUCCESS;
 }
 
-}  // namespace on_host
+}  // namespace gpu
 
 API cuStreamCreate(CUstream *stream, unsigned) {
     Lock held(lock());

@@ -41,6 +41,10 @@
 #endif
 #endif
 
+#ifdef CUDA_ON_HOST_TOOLKIT
+// The number types and vectors of CUDA's own headers, where there is a toolkit.
+#include "toolkit.h"
+#else
 struct uint3 {
     unsigned x, y, z;
 };
@@ -48,6 +52,7 @@ struct dim3 {
     unsigned x, y, z;
     constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
+#endif
 
 namespace cuda_on_host {
 
@@ -56,12 +61,16 @@ struct Kernel {
     std::string name;
     // Calls the kernel in the calling thread with the values that the pointers point to.
     void (*call)(void** arguments);
-    // Bytes of each argument.
+    // Bytes of each argument, and whether it is an address.
     std::vector<size_t> arguments;
+    std::vector<bool> addresses;
+    // Threads of a block at most.
+    unsigned most_threads = 1024;
 };
 
 inline std::map<std::string, Kernel>& kernels() {
-    static std::map<std::string, Kernel> known;
+    // Never destroyed: other threads of a program may launch while it ends.
+    static auto& known = *new std::map<std::string, Kernel>;
     return known;
 }
 
@@ -118,9 +127,11 @@ template <class... A> void unpack(void (*function)(A...), void** arguments) {
     apply(function, arguments, std::index_sequence_for<A...>{});
 }
 template <class... A> std::vector<size_t> sizes(void (*)(A...)) { return {sizeof(A)...}; }
+template <class... A> std::vector<bool> addresses(void (*)(A...)) { return {std::is_pointer_v<A>...}; }
 
-template <auto function> bool add(const char* name) {
-    Kernel kernel{name, [](void** arguments) { unpack(function, arguments); }, sizes(function)};
+template <auto function> bool add(const char* name, unsigned most_threads = 1024) {
+    const auto call = [](void** arguments) { unpack(function, arguments); };
+    Kernel kernel{name, call, sizes(function), addresses(function), most_threads};
     if (!kernels().emplace(name, kernel).second) fail(std::string("two kernels are called ") + name);
     return true;
 }
@@ -145,4 +156,8 @@ inline void check(const Geometry& geometry) {
 #include "fibers.h"
 #endif
 #include "language.h"
+#ifdef CUDA_ON_HOST_TOOLKIT
+#include "toolkit_numbers.h"
+#else
 #include "numbers.h"
+#endif

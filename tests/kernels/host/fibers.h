@@ -16,7 +16,7 @@
 
 namespace cuda_on_host {
 
-enum class Standing { runs, at_block_barrier, at_warp_barrier, ended };
+enum class Standing { begins, runs, at_block_barrier, at_warp_barrier, ended };
 
 // Where a fiber stands that does not run.
 struct Context {
@@ -40,6 +40,8 @@ struct Thread {
     unsigned source = 0, votes = 0;
     Context context;
     std::unique_ptr<char[]> stack;
+    // The stack it runs on: its own, or that of a thread which ended just before.
+    char* bottom = nullptr;
 };
 
 constexpr size_t STACK_BYTES = 128 * 1024;
@@ -49,6 +51,8 @@ struct Scheduler {
     Thread* current = nullptr;
     const Kernel* kernel = nullptr;
     void** arguments = nullptr;
+    // The running warp's threads that have not had their turn, the next one last.
+    std::vector<Thread*> turns;
     Context context;
     void* fake_stack = nullptr;
     const void* stack_bottom = nullptr;
@@ -93,7 +97,7 @@ inline void leave() {
 inline void enter(Thread& thread) {
     scheduler.current = &thread;
 #ifdef CUDA_ON_HOST_ADDRESSES
-    __sanitizer_start_switch_fiber(&scheduler.fake_stack, thread.stack.get(), STACK_BYTES);
+    __sanitizer_start_switch_fiber(&scheduler.fake_stack, thread.bottom, STACK_BYTES);
 #endif
     change(scheduler.context, thread.context);
 #ifdef CUDA_ON_HOST_ADDRESSES
@@ -105,14 +109,23 @@ inline void begin() {
 #ifdef CUDA_ON_HOST_ADDRESSES
     __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack_bottom, &scheduler.stack_size);
 #endif
-    scheduler.kernel->call(scheduler.arguments);
-    self().standing = Standing::ended;
+    for (;;) {
+        self().standing = Standing::runs;
+        scheduler.kernel->call(scheduler.arguments);
+        self().standing = Standing::ended;
+        // The next thread begins on this stack: a kernel without barriers needs one fiber, and no switches.
+        if (scheduler.turns.empty() || scheduler.turns.back()->standing != Standing::begins) break;
+        Thread* next = scheduler.turns.back();
+        scheduler.turns.pop_back();
+        next->bottom = self().bottom;
+        scheduler.current = next;
+    }
     leave();
 }
 
 inline void prepare(Thread& thread) {
     if (!thread.stack) thread.stack.reset(new char[STACK_BYTES]);
-    thread.standing = Standing::runs;
+    thread.bottom = thread.stack.get();
 #ifdef CUDA_ON_HOST_ADDRESSES
     // Calls that an earlier fiber never returned from have left their marks.
     ASAN_UNPOISON_MEMORY_REGION(thread.stack.get(), STACK_BYTES);
@@ -201,8 +214,14 @@ struct Warp {
         std::vector<unsigned> lanes(count);
         do {
             order(lanes);
-            for (unsigned lane : lanes)
-                if (this->lane(lane).standing == Standing::runs) enter(this->lane(lane));
+            scheduler.turns.clear();
+            for (auto lane = lanes.rbegin(); lane != lanes.rend(); ++lane) scheduler.turns.push_back(&this->lane(*lane));
+            while (!scheduler.turns.empty()) {
+                Thread& thread = *scheduler.turns.back();
+                scheduler.turns.pop_back();
+                if (thread.standing == Standing::begins) prepare(thread);
+                if (thread.standing == Standing::begins || thread.standing == Standing::runs) enter(thread);
+            }
         } while (release());
     }
 };
@@ -257,7 +276,7 @@ inline void launch(const Kernel& kernel, void** arguments, const Geometry& geome
             Thread& thread = *scheduler.threads[number];
             thread.number = number;
             thread.index = {number % block.x, number / block.x % block.y, number / block.x / block.y};
-            prepare(thread);
+            thread.standing = Standing::begins;
         }
         do {
             order(warps);

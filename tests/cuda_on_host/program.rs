@@ -1,0 +1,82 @@
+//! The whole program on the device: what it transcribes, and what it says of a GPU that it cannot use.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use libtest_mimic::Trial;
+use palabra::{
+    audio::decode::{Limits, decode_file},
+    progress::Watch,
+};
+use serde_json::Value;
+
+use crate::support::{self, trial};
+
+/// The stretch of the sample that is transcribed, in samples: two people talk in it.
+const STRETCH: std::ops::Range<usize> = 13 * 16_000..21 * 16_000;
+
+/// One trial for each behaviour of the program.
+pub fn trials() -> Vec<Trial> {
+    let clip = needs();
+    vec![trial("the_text_is_that_of_the_cpu", &clip, |clip| {
+        let (on_cpu, on_device) = (run(&clip, "cpu", "").document(), run(&clip, "cuda", "").document());
+        assert!(texts(&on_cpu).join(" ").len() > 40, "{on_cpu}");
+        assert_eq!(texts(&on_cpu), texts(&on_device));
+        let (expected, found) = (times(&on_cpu), times(&on_device));
+        assert_eq!(expected.len(), found.len());
+        for (expected, found) in expected.iter().zip(&found) {
+            assert!((expected - found).abs() < 0.05, "a word at {expected} s is at {found} s on the device");
+        }
+    })]
+}
+
+/// A file with the stretch, where the models are there.
+fn needs() -> Result<PathBuf, String> {
+    for model in ["tiny.en", "silero-vad"] {
+        support::weights(model)?;
+    }
+    let sample = support::weights("sample")?.join("sample.wav");
+    let samples = decode_file(&sample, &Limits::default(), &Watch::silent()).map_err(|error| error.to_string())?;
+    let stretch: Vec<i16> = samples.audio.samples()[STRETCH].iter().map(|sample| (sample * 32_767.0) as i16).collect();
+    let clip = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda_on_host.wav");
+    fs::write(&clip, support::wave(&[&stretch])).map_err(|error| error.to_string())?;
+    Ok(clip)
+}
+
+/// What a run left behind.
+struct Run {
+    code: Option<i32>,
+    said: String,
+    folder: tempfile::TempDir,
+}
+
+/// Transcribes the clip, with a GPU that behaves so.
+fn run(clip: &Path, device: &str, gpu: &str) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palabra"));
+    command.arg("transcribe").arg(clip).args(["--model", "tiny.en", "--format", "json", "--device", device]);
+    // In f32 the device computes what the CPU does.
+    command.args(["--compute-type", "float32", "--output-dir"]).arg(folder.path()).env("CUDA_ON_HOST", gpu);
+    let output = command.env_remove("RUST_LOG").output().unwrap();
+    Run { code: output.status.code(), said: String::from_utf8(output.stderr).unwrap(), folder }
+}
+
+impl Run {
+    fn document(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{}", self.said);
+        serde_json::from_slice(&fs::read(self.folder.path().join("cuda_on_host.json")).unwrap()).unwrap()
+    }
+}
+
+fn texts(document: &Value) -> Vec<&str> {
+    document["segments"].as_array().unwrap().iter().map(|segment| segment["text"].as_str().unwrap()).collect()
+}
+
+fn times(document: &Value) -> Vec<f64> {
+    let words = |segment: &Value| segment["words"].as_array().unwrap().clone();
+    let words = document["segments"].as_array().unwrap().iter().flat_map(words);
+    words.filter_map(|word| word["start"].as_f64()).collect()
+}
