@@ -50,6 +50,13 @@ debian_root() {
     rm -rf "$folder/root"
 }
 
+# What was built for another compiler or other dependencies only takes space, gigabytes of it.
+forget_images() {
+    builder images --all --format '{{.ID}} {{.Name}}' | grep -v "$root_image\$" | cut -d' ' -f1 | sort -u \
+        | xargs --no-run-if-empty buildah --storage-driver "$driver" --root "$folder/storage" --runroot "$folder/running" rmi --force \
+            >/dev/null 2>&1 || true
+}
+
 # In place of rust:1.95-bookworm: that root with C's compiler and this machine's own Rust, registry, certificates and settings
 # of cargo and pip. What cargo has already compiled for this machine lies where the Dockerfile compiles. Cargo takes of it
 # what is unchanged, provided that the registry has the same path; files that name the old place find it through a link.
@@ -60,6 +67,7 @@ rust_root() {
     target=${CARGO_TARGET_DIR:-$PWD/target}/release
     rust_image="localhost/palabra-check/rust:$({ rustc -vV && cat Cargo.lock; } | sha256sum | cut -c1-16)"
     has_image "$rust_image" && return
+    forget_images
     echo "buildah: that Debian with this machine's Rust"
     container=$(builder from "$root_image")
     builder run "$container" -- sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends build-essential ca-certificates' \
@@ -111,6 +119,8 @@ changed_source() {
     tar -c --exclude=./target --exclude=./.git . | tar -C "$copy" -x
     echo '//! Nothing.' >"$copy/src/unused.rs"
     echo '// Changed.' >>"$copy/src/main.rs"
+    sed -i '/^name = "palabra"$/{n;s/^version = .*/version = "99.0.0"/}' "$copy/Cargo.toml" "$copy/Cargo.lock"
+    cmp -s Cargo.toml "$copy/Cargo.toml" && fail "the version in Cargo.toml was not found"
     after=$(image_of "$copy" dependencies localhost/palabra-check/after 2>&1 | tail -n 1)
     rm -rf "$copy"
     [[ -n $before && $before == "$after" ]] || fail "a change of the source compiles the dependencies again ($before, $after)"
