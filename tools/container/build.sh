@@ -15,12 +15,25 @@ builder_works() {
     export BUILDAH_ISOLATION=chroot
     # overlay shares layers; vfs, which copies them, works everywhere.
     for driver in overlay vfs; do
-        if container=$(builder from scratch 2>"$folder/driver.log") && builder mount "$container" >/dev/null 2>>"$folder/driver.log"; then
+        if container=$(builder from scratch 2>"$folder/driver.log") \
+            && builder mount "$container" >/dev/null 2>>"$folder/driver.log"; then
             builder rm "$container" >/dev/null
+            trap tidy EXIT
             return
         fi
     done
     skip "buildah cannot store images here: $(tail -n 1 "$folder/driver.log")"
+}
+
+# Nothing goes on running or stays mounted, so that target/container can be deleted.
+tidy() {
+    local process
+    for process in $(service_process); do
+        kill -KILL "$process"
+    done
+    builder rm --all >/dev/null 2>&1 || true
+    [ -z "${models:-}" ] || rm -rf "$models"
+    ! mountpoint --quiet "$folder/storage/overlay" || umount "$folder/storage/overlay"
 }
 
 has_image() {
@@ -34,11 +47,9 @@ commit() {
 
 # An empty Debian in place of debian:bookworm-slim: from this machine's own mirror, with nothing but what Debian calls essential.
 debian_root() {
-    has_image "$root_image" && return
-    debian_tool debootstrap debootstrap || return 1
     local mirror
     # shellcheck disable=SC2016
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E '/debian/?$' | head -n 1)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 -E '/debian/?$' || true)
     echo "debootstrap: an empty Debian"
     rm -rf "$folder/root"
     debootstrap --variant=minbase bookworm "$folder/root" "${mirror:-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 \
@@ -103,7 +114,10 @@ image_of() {
 build() {
     builder_works || return 0
     command -v cargo >/dev/null || skip "cargo is missing: install Rust with rustup" || return 0
-    debian_root || return 0
+    if ! has_image "$root_image"; then
+        debian_tool debootstrap debootstrap || return 0
+        debian_root
+    fi
     rust_root
     image_of . service "$service_image" 2>&1 | tee "$folder/build.log" | grep --line-buffered -E '^(\[[0-9/]*\] STEP|STEP|error|warning: unused)|Compiling palabra|Finished|--> Using cache' \
         || fail "the image was not built: see $folder/build.log"
