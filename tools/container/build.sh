@@ -15,12 +15,25 @@ builder_works() {
     export BUILDAH_ISOLATION=chroot
     # overlay shares layers; vfs, which copies them, works everywhere.
     for driver in overlay vfs; do
-        if container=$(builder from scratch 2>"$folder/driver.log") && builder mount "$container" >/dev/null 2>>"$folder/driver.log"; then
+        if container=$(builder from scratch 2>"$folder/driver.log") \
+            && builder mount "$container" >/dev/null 2>>"$folder/driver.log"; then
             builder rm "$container" >/dev/null
+            trap tidy EXIT
             return
         fi
     done
     skip "buildah cannot store images here: $(tail -n 1 "$folder/driver.log")"
+}
+
+# Nothing goes on running or stays mounted, so that target/container can be deleted.
+tidy() {
+    local process
+    for process in $(service_process); do
+        kill -KILL "$process"
+    done
+    builder rm --all >/dev/null 2>&1 || true
+    [ -z "${models:-}" ] || rm -rf "$models"
+    ! mountpoint --quiet "$folder/storage/overlay" || umount "$folder/storage/overlay"
 }
 
 has_image() {
@@ -34,11 +47,9 @@ commit() {
 
 # An empty Debian in place of debian:bookworm-slim: from this machine's own mirror, with nothing but what Debian calls essential.
 debian_root() {
-    has_image "$root_image" && return
-    debian_tool debootstrap debootstrap || return 1
     local mirror
     # shellcheck disable=SC2016
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E '/debian/?$' | head -n 1)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 -E '/debian/?$' || true)
     echo "debootstrap: an empty Debian"
     rm -rf "$folder/root"
     debootstrap --variant=minbase bookworm "$folder/root" "${mirror:-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 \
@@ -48,6 +59,13 @@ debian_root() {
     builder config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
     commit "$container" "$root_image"
     rm -rf "$folder/root"
+}
+
+# What was built for another compiler or other dependencies only takes space, gigabytes of it.
+forget_images() {
+    builder images --all --format '{{.ID}} {{.Name}}' | grep -v "$root_image\$" | cut -d' ' -f1 | sort -u \
+        | xargs --no-run-if-empty buildah --storage-driver "$driver" --root "$folder/storage" --runroot "$folder/running" rmi --force \
+            >/dev/null 2>&1 || true
 }
 
 # In place of rust:1.95-bookworm: that root with C's compiler and this machine's own Rust, registry, certificates and settings
@@ -60,6 +78,7 @@ rust_root() {
     target=${CARGO_TARGET_DIR:-$PWD/target}/release
     rust_image="localhost/palabra-check/rust:$({ rustc -vV && cat Cargo.lock; } | sha256sum | cut -c1-16)"
     has_image "$rust_image" && return
+    forget_images
     echo "buildah: that Debian with this machine's Rust"
     container=$(builder from "$root_image")
     builder run "$container" -- sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends build-essential ca-certificates' \
@@ -95,7 +114,10 @@ image_of() {
 build() {
     builder_works || return 0
     command -v cargo >/dev/null || skip "cargo is missing: install Rust with rustup" || return 0
-    debian_root || return 0
+    if ! has_image "$root_image"; then
+        debian_tool debootstrap debootstrap || return 0
+        debian_root
+    fi
     rust_root
     image_of . service "$service_image" 2>&1 | tee "$folder/build.log" | grep --line-buffered -E '^(\[[0-9/]*\] STEP|STEP|error|warning: unused)|Compiling palabra|Finished|--> Using cache' \
         || fail "the image was not built: see $folder/build.log"
@@ -111,6 +133,8 @@ changed_source() {
     tar -c --exclude=./target --exclude=./.git . | tar -C "$copy" -x
     echo '//! Nothing.' >"$copy/src/unused.rs"
     echo '// Changed.' >>"$copy/src/main.rs"
+    sed -i '/^name = "palabra"$/{n;s/^version = .*/version = "99.0.0"/}' "$copy/Cargo.toml" "$copy/Cargo.lock"
+    cmp -s Cargo.toml "$copy/Cargo.toml" && fail "the version in Cargo.toml was not found"
     after=$(image_of "$copy" dependencies localhost/palabra-check/after 2>&1 | tail -n 1)
     rm -rf "$copy"
     [[ -n $before && $before == "$after" ]] || fail "a change of the source compiles the dependencies again ($before, $after)"

@@ -11,16 +11,16 @@ setting() {
     builder inspect --type image --format "{{$1}}" "$service_image"
 }
 
-# inside PROGRAM ARGUMENT...: runs in the container as the image's user, with the port and the cache of this check.
+# inside PROGRAM ARGUMENT...: runs in the container as the image's user, with the port and the folders of this check.
 inside() {
-    builder run --env "PALABRA_PORT=$port" --volume "$models:/app/model_cache" "$container" -- "$@"
+    builder run --env "PALABRA_PORT=$port" "${mounts[@]}" "$container" -- "$@"
 }
 
-# The service's own process: the one with the container's root.
+# The service's own process, if it runs: the one with the container's root.
 service_process() {
     local process
     for process in /proc/[0-9]*; do
-        if [ "$(cat "$process/comm" 2>/dev/null)" = palabra ] && [ "$(stat -Lc %d:%i "$process/root" 2>/dev/null)" = "$root_inode" ]; then
+        if [ "$(cat "$process/comm" 2>/dev/null)" = palabra ] && [ "$(stat -Lc %d:%i "$process/root" 2>/dev/null)" = "${root_inode:-}" ]; then
             basename "$process"
         fi
     done
@@ -80,33 +80,42 @@ contents() {
 
 # From an empty volume: healthy without a model, and done in time.
 empty_cache() {
+    mounts=(--volume "$models:/app/model_cache")
     ! inside palabra health >"$folder/health.log" 2>&1 || fail "the health check is content without a service"
     start_service
     expect "$(curl -sS "http://127.0.0.1:$port/health")" '"status":"ok"' '"device_in_use":"cpu"'
     expect "$(curl -sS "http://127.0.0.1:$port/ready")" '"status":"ready"'
+    [ "$DEVICE" = cpu ] || expect "$(cat "$folder/service.log")" 'running on the CPU'
     stop_service
 }
 
 # Whether the service works for another request than the one that asks.
 request_is_inside() {
-    local _
+    local _ page
     for _ in $(seq 100); do
-        ! curl -sS "http://127.0.0.1:$port/metrics" | grep -qE '^palabra_http_requests_in_flight [2-9]' || return 0
+        page=$(curl -sS "http://127.0.0.1:$port/metrics")
+        [[ ! $page =~ palabra_http_requests_in_flight\ [2-9] ]] || return 0
         sleep 0.1
     done
     return 1
 }
 
-# With the models that this machine has: a transcript, one while the service is told to end.
+# With the models that this machine has, and the three mounts of the replaced service: a transcript that is under way when
+# the service is told to end.
 transcript() {
-    local cached=${PALABRA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/palabra} clip answer="$folder/answer.json" request
+    local cached=${PALABRA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/palabra} clip answer="$folder/answer.json" request name
     clip=$cached/models/sample/sample.wav
     if ! [ -f "$clip" ] || ! [ -f "$cached/models/whisper-base/model.safetensors" ]; then
         skip "no transcript: the default models are not in $cached (palabra transcribe --sample fetches them)" || return 0
     fi
     mkdir -p "$models/whisper"
     cp -a "$cached/models" "$models/whisper/"
-    chown -R 10001:10001 "$models/whisper"
+    mkdir -p "$models/alignment" "$models/huggingface"
+    chown -R 10001:10001 "$models"/*
+    mounts=()
+    for name in whisper alignment huggingface; do
+        mounts+=(--volume "$models/$name:/app/model_cache/$name")
+    done
     start_service
     curl -sS -F "audio_file=@$clip" -F diarize_audio=true -o "$answer" "http://127.0.0.1:$port/transcribe/" &
     request=$!
@@ -125,8 +134,8 @@ run() {
     rm -rf "$models"
     install -d -m 1777 "$models"
     port=$(free_port)
+    mounts=()
     container=$(builder from "$service_image")
-    trap 'builder rm "$container" >/dev/null; rm -rf "$models"' EXIT
     contents
     empty_cache
     transcript
