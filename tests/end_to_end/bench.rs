@@ -157,6 +157,18 @@ fn cost() {
         document.split("<!-- palabra bench cost -->\n").nth(1).and_then(|rest| rest.split("<!-- end -->").next());
     assert_eq!(copied, Some(printed.stdout.as_str()), "copy what `palabra bench cost` prints into the document");
 
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let estimate = figures(outcome(palabra().args(["bench", "cost", "--json"])));
+    for (model, name) in list(&estimate, "models").iter().zip(["base", "large-v3"]) {
+        let cards = list(&list(model, "designs")[0], "cards");
+        for (what, key) in [("words with times", "times_real_time"), ("with speakers", "times_real_time_speakers")] {
+            let line = readme.lines().find(|line| line.starts_with(&format!("| `{name}`, {what} |"))).unwrap();
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let written = [cells[2], cells[4]].map(|cell| cell.parse::<f64>().unwrap());
+            assert_eq!(written, [0, 1].map(|card| number(&cards[card], key).round()), "{line}");
+        }
+    }
+
     let one = ["bench", "cost", "--model", "whisper-tiny", "--card", "l4", "--batch-size", "3", "--json"];
     let figures = figures(outcome(palabra().args(one)));
     let model = &list(&figures, "models")[0];

@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn hidden<'a>(_: &'a f32, _: &'a Input, _: usize) -> Result<Subject<'a>> {
-        Ok(Subject::new(None, Box::new(|| Ok(Output::Hidden))).as_step(10.0))
+        Ok(Subject::new(None, Box::new(|| Ok(Output::Hidden))).repeated(10.0))
     }
 
     fn too_large<'a>(_: &'a f32, _: &'a Input, rows: usize) -> Result<Subject<'a>> {

@@ -67,7 +67,7 @@ impl<'a> Subject<'a> {
 
     /// The same as a step of the decoder, of which the audio takes several.
     #[must_use]
-    pub fn as_step(self, steps: f64) -> Self {
+    pub fn repeated(self, steps: f64) -> Self {
         Self { rounds: steps, writes: true, ..self }
     }
 }

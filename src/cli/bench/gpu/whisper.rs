@@ -174,7 +174,7 @@ fn decoder_step<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> 
     };
     let work = batch(transcriber, rows).step(LENGTH) * STEPS;
     let subject = Subject { prepare: Box::new(prepare), ..Subject::new(work, Box::new(run)) };
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps() / STEPS as f64))
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps() / STEPS as f64))
 }
 
 fn decoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -190,7 +190,7 @@ fn decoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
         Ok(Output::Tensor(x))
     };
     let work = batch(transcriber, rows).step_linear();
-    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).as_step(steps()))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 fn self_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -199,7 +199,7 @@ fn self_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
     let run = move || cached.attend(config.decoder_layers, true);
     let work = batch(transcriber, rows).step_self_attention(LENGTH);
     let subject = Subject::new(work, Box::new(run));
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps()))
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 fn cross_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -209,7 +209,7 @@ fn cross_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) 
     let run = move || cached.attend(config.decoder_layers, false);
     let work = batch(transcriber, rows).step_cross_attention();
     let subject = Subject::new(work, Box::new(run));
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps()))
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 /// Logits of all rows, and the likeliest token of each.
@@ -222,7 +222,7 @@ fn logits<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result
         Ok(Output::Hidden)
     };
     let work = batch(transcriber, rows).step_logits();
-    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).as_step(steps()))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 /// The likeliest token of each row of logits (rows, vocabulary).
