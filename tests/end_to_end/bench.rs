@@ -160,7 +160,8 @@ fn cost() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let estimate = figures(outcome(palabra().args(["bench", "cost", "--json"])));
     for (model, name) in list(&estimate, "models").iter().zip(["base", "large-v3"]) {
-        let cards = list(&list(model, "designs")[0], "cards");
+        let built = list(model, "designs").iter().find(|design| design["design"] == "built").unwrap();
+        let cards = list(built, "cards");
         for (what, key) in [("words with times", "times_real_time"), ("with speakers", "times_real_time_speakers")] {
             let line = readme.lines().find(|line| line.starts_with(&format!("| `{name}`, {what} |"))).unwrap();
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -254,7 +255,7 @@ fn gpu_refusals() {
     refused(&["--batch-sizes", "0"], 2, &["--batch-sizes", "from 1 to"]);
     refused(&["--rounds", "0"], 2, &["--rounds", "between 1 and"]);
     refused(&["--device", "auto"], 2, &["--device", "cpu"]);
-    refused(&["--device", "cpu", "--compute-type", "float16"], 2, &["half precision", "--compute-type float32"]);
+    refused(&["--device", "cpu", "--compute-type", "float16"], 2, &["--compute-type float16 needs a GPU", "float32"]);
     refused(&["--device", "cpu", "--model", "gigantic"], 2, &["`gigantic`"]);
     // A machine may have a card; this one has none with so high a number.
     refused(&["--device", "cuda:63"], 5, &["--device cpu"]);

@@ -8,7 +8,7 @@ use palabra::{
     Result,
     device::Compute,
     models::whisper::{KvCache, MEL_FRAMES},
-    ops::{self, LayerNorm, Linear, Slot, Slots, logits::argmax},
+    ops::{self, Choice, LayerNorm, Linear, Slot, Slots},
     stages::transcribe::Transcriber,
 };
 
@@ -225,13 +225,14 @@ fn logits<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result
     Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
-/// The likeliest token of each row of logits (rows, vocabulary).
+/// The likeliest token of each row of logits (rows, vocabulary), chosen where they are.
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn choose(_: &Transcriber, logits: &Tensor) -> Result<Vec<u32>> {
-    let rows: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
-    Ok(rows.iter().map(|row| argmax(row) as u32).collect())
+pub fn choose(transcriber: &Transcriber, logits: &Tensor) -> Result<Vec<u32>> {
+    let free = Choice::free(transcriber.config().vocab_size);
+    let chosen = ops::choose_tokens(logits, transcriber.masks(), &vec![free; logits.dim(0)?])?;
+    Ok(chosen.iter().map(|chosen| chosen.token).collect())
 }
 
 /// Steps of a chunk: its tokens and its end.
