@@ -16,7 +16,22 @@ const OPEN_AUDIO: [&str; 2] = ["Audio", "Chunk"];
 /// point one way: main, cli -> http -> engine -> stages -> models -> ops, with the others beside them.
 const ROOMS: [(&str, &[&str]); 20] = [
     ("main", &["cli", "http", "engine", "settings", "stages", "models", "weights", "audio", "formats", "device"]),
-    ("cli", &["http", "engine", "settings", "stages", "models", "weights", "audio", "formats", "device", "evaluation"]),
+    (
+        "cli",
+        &[
+            "http",
+            "engine",
+            "settings",
+            "stages",
+            "models",
+            "ops",
+            "weights",
+            "audio",
+            "formats",
+            "device",
+            "evaluation",
+        ],
+    ),
     ("http", &["engine", "settings", "stages", "models", "weights", "audio", "formats", "device"]),
     ("engine", &["settings", "stages", "models", "weights", "audio", "formats", "device"]),
     ("settings", &["stages", "models", "weights", "audio", "formats", "device"]),

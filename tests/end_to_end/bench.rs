@@ -21,6 +21,8 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         trial("bench_goes_on_where_a_recording_is_broken", &needs.base, |_| broken()),
         trial("bench_refuses_what_cannot_be_measured", &Ok(()), |()| refusals()),
         trial("bench_cost_is_what_the_decision_says", &Ok(()), |()| cost()),
+        trial("bench_gpu_measures_every_stage_on_the_cpu", &needs.tiny, |_| gpu()),
+        trial("bench_gpu_refuses_what_cannot_be_measured", &Ok(()), |()| gpu_refusals()),
     ]
 }
 
@@ -155,6 +157,19 @@ fn cost() {
         document.split("<!-- palabra bench cost -->\n").nth(1).and_then(|rest| rest.split("<!-- end -->").next());
     assert_eq!(copied, Some(printed.stdout.as_str()), "copy what `palabra bench cost` prints into the document");
 
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let estimate = figures(outcome(palabra().args(["bench", "cost", "--json"])));
+    for (model, name) in list(&estimate, "models").iter().zip(["base", "large-v3"]) {
+        let built = list(model, "designs").iter().find(|design| design["design"] == "built").unwrap();
+        let cards = list(built, "cards");
+        for (what, key) in [("words with times", "times_real_time"), ("with speakers", "times_real_time_speakers")] {
+            let line = readme.lines().find(|line| line.starts_with(&format!("| `{name}`, {what} |"))).unwrap();
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let written = [cells[2], cells[4]].map(|cell| cell.parse::<f64>().unwrap());
+            assert_eq!(written, [0, 1].map(|card| number(&cards[card], key).round()), "{line}");
+        }
+    }
+
     let one = ["bench", "cost", "--model", "whisper-tiny", "--card", "l4", "--batch-size", "3", "--json"];
     let figures = figures(outcome(palabra().args(one)));
     let model = &list(&figures, "models")[0];
@@ -171,4 +186,83 @@ fn cost() {
     refused(&["--batch-size", "0"], &["--batch-size", "between 1 and"]);
     refused(&["--tokens", "449"], &["--tokens", "between 1 and"]);
     refused(&["--launch", "nan"], &["--launch", "from 0 up"]);
+}
+
+fn gpu() {
+    let arguments = ["--device", "cpu", "--model", "tiny.en", "--batch-sizes", "1", "--rounds", "1", "--warm-up", "0"];
+    let run = || palabra().args(["bench", "gpu"]).args(arguments).arg("--json").output().unwrap();
+    let output = run();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&figures["device"], &figures["peak_source"]), (&"cpu".into(), &"measured".into()));
+    assert_eq!((&figures["right"], number(&figures, "rounds"), number(&figures, "warm_up")), (&true.into(), 1.0, 0.0));
+    assert!(["half_flops", "single_flops", "bandwidth"].iter().all(|key| number(&figures["peak"], key) > 1e8));
+    let groups = list(&figures, "groups");
+    let names = |key: &str, name: &str| -> Vec<Vec<String>> {
+        let of_group = |group: &Value| list(group, key).iter().map(|row| row[name].as_str().unwrap().into()).collect();
+        groups.iter().map(of_group).collect()
+    };
+    let stages = names("stages", "stage");
+    assert_eq!(
+        stages[0],
+        [
+            "log-mel",
+            "encoder",
+            "encoder convolutions",
+            "encoder linear",
+            "encoder attention",
+            "cross keys and values",
+            "decoder step",
+            "decoder linear",
+            "decoder self-attention",
+            "decoder cross-attention",
+            "logits and choice",
+            "whole recording",
+            "whole recording, speakers",
+        ]
+    );
+    assert_eq!(
+        stages[1],
+        [
+            "aligner: head",
+            "aligner: path",
+            "speakers: segmentation",
+            "speakers: filterbank",
+            "speakers: embeddings",
+            "voice detection (processor)",
+        ]
+    );
+    assert!(names("checks", "what")[0].contains(&"tokens of a chunk".to_owned()));
+    assert!(groups.iter().all(|group| list(group, "left_out").is_empty() && group["dtype"] == "f32"), "{figures}");
+    for stage in groups.iter().flat_map(|group| list(group, "stages")) {
+        let seconds = number(stage, "seconds");
+        assert!(seconds > 0.0 && number(stage, "fastest") <= seconds && seconds <= number(stage, "slowest"), "{stage}");
+        assert!((number(stage, "times_real_time") * seconds - 30.0).abs() < 1e-6, "{stage}");
+        if !stage["flops"].is_null() {
+            assert!(
+                (number(stage, "flops_per_second") * seconds / number(stage, "flops") - 1.0).abs() < 1e-6,
+                "{stage}"
+            );
+            assert!(number(stage, "share_of_flops") < 20.0 && number(stage, "share_of_bandwidth") < 20.0, "{stage}");
+        }
+    }
+}
+
+fn gpu_refusals() {
+    let refused = |arguments: &[&str], code: i32, parts: &[&str]| {
+        outcome(palabra().args(["bench", "gpu"]).args(arguments)).refused(code, parts);
+    };
+    refused(&["--batch-sizes", "0"], 2, &["--batch-sizes", "from 1 to"]);
+    refused(&["--rounds", "0"], 2, &["--rounds", "between 1 and"]);
+    refused(&["--device", "auto"], 2, &["--device", "cpu"]);
+    refused(&["--device", "cpu", "--compute-type", "float16"], 2, &["--compute-type float16 needs a GPU", "float32"]);
+    refused(&["--device", "cpu", "--model", "gigantic"], 2, &["`gigantic`"]);
+    // A machine may have a card; this one has none with so high a number.
+    refused(&["--device", "cuda:63"], 5, &["--device cpu"]);
+    let empty = tempfile::tempdir().unwrap();
+    refused(
+        &["--device", "cpu", "--offline", "--cache-dir", empty.path().to_str().unwrap()],
+        4,
+        &["no Whisper model is in the cache", "--model"],
+    );
 }

@@ -11,9 +11,9 @@ use super::{
 
 /// Rounds of each measurement; the fastest counts.
 const ROUNDS: Rounds = Rounds { warm_up: 2, counted: 8 };
-/// Rows and columns of the matrices that are multiplied, on a card and on the CPU.
-const CARD_SIDE: usize = 8192;
-const CPU_SIDE: usize = 1536;
+/// Rows and columns of the matrices that are multiplied: larger ones as long as a product takes less than [`LONG`] seconds.
+const SIDES: [usize; 4] = [1024, 2048, 4096, 8192];
+const LONG: f64 = 1e-3;
 /// Elements that are copied: beyond every cache.
 const COPIED: usize = 1 << 26;
 
@@ -44,13 +44,19 @@ pub fn limits(compute: &Compute) -> Result<Limits> {
     Ok(Limits { known: sheet.is_some(), peak: sheet.unwrap_or_else(|| measured.clone()), measured })
 }
 
-/// Operations a second of a product of two large matrices.
+/// Operations a second of products of two large matrices: the most that any size reaches.
 fn product(device: &Device, dtype: DType) -> Result<f64> {
-    let side = if device.is_cpu() { CPU_SIDE } else { CARD_SIDE };
-    let matrix = || Tensor::randn(0f32, 1.0, (side, side), device)?.to_dtype(dtype);
-    let (one, other) = (matrix()?, matrix()?);
-    let timing = time(device, ROUNDS, || Ok(()), || Ok(one.matmul(&other).map(drop)?))?;
-    Ok(2.0 * (side as f64).powi(3) / timing.fastest)
+    let mut most = 0f64;
+    for side in SIDES {
+        let matrix = || Tensor::randn(0f32, 1.0, (side, side), device)?.to_dtype(dtype);
+        let (one, other) = (matrix()?, matrix()?);
+        let timing = time(device, ROUNDS, || Ok(()), || Ok(one.matmul(&other).map(drop)?))?;
+        most = most.max(2.0 * (side as f64).powi(3) / timing.fastest);
+        if timing.fastest > LONG {
+            break;
+        }
+    }
+    Ok(most)
 }
 
 /// Bytes a second, read and written, of a large copy between places that are there already.

@@ -239,6 +239,8 @@ mod tests {
                 let (composed, fused) =
                     (factors(model, 16, Design::Composed, card), factors(model, 16, Design::Fused, card));
                 assert!(fused.0 > composed.0 && fused.1 > composed.1, "{model} {card}: {composed:?} {fused:?}");
+                let built = factors(model, 16, Design::Built, card);
+                assert!(fused.0 > built.0 && built.0 > composed.0, "{model} {card}: {built:?}");
                 assert!(fused.1 >= fused.0);
                 assert!(fused.0 > factors(model, 1, Design::Fused, card).0);
             }

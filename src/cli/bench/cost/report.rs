@@ -14,7 +14,8 @@ use crate::cli::bench::table::{digits, markdown};
 
 /// The batch sizes of the last table.
 const BATCHES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
-const DESIGNS: [(Design, &str); 2] = [(Design::Fused, "fused"), (Design::Composed, "composed")];
+const DESIGNS: [(Design, &str); 3] =
+    [(Design::Fused, "fused"), (Design::Built, "built"), (Design::Composed, "composed")];
 
 fn stages(question: &Question, config: &Config, rows: usize, design: Design) -> Vec<Stage> {
     estimate::stages(config, rows, question.size, design, &question.assumptions)
@@ -138,9 +139,11 @@ fn by_batch(question: &Question) -> String {
     for (name, config) in &question.models {
         for card in &question.cards {
             let factors = |design| BATCHES.map(|rows| factors(question, config, card, rows, design));
-            let (composed, fused) = (factors(Design::Composed), factors(Design::Fused));
+            let [composed, built, fused] = [Design::Composed, Design::Built, Design::Fused].map(factors);
             let kinds = [
                 ("composed", composed.map(|(launched, _)| launched)),
+                ("built", built.map(|(launched, _)| launched)),
+                ("built, graph", built.map(|(_, graph)| graph)),
                 ("fused", fused.map(|(launched, _)| launched)),
                 ("fused, graph", fused.map(|(_, graph)| graph)),
             ];

@@ -11,6 +11,11 @@ use super::work::{Design, Work};
 const TAPS: usize = 3;
 /// Bytes of a logit: they are f32 in every design.
 const LOGIT: usize = 4;
+/// Words of a row's rules and of its choice.
+const RULES: usize = 11;
+/// Blocks that keep a card busy, and keys of which a block of its own is worth a part (`ops::kernels::cached_attention`).
+const BUSY_BLOCKS: usize = 264;
+const SPLIT_LENGTH: usize = 512;
 /// Operations that choosing a token takes for each logit: comparison, exponential, sum.
 const CHOICE: usize = 4;
 
@@ -60,7 +65,7 @@ impl Batch<'_> {
         match (self.design, behind) {
             (_, []) => product,
             // One kernel behind the product does all: it reads the sums, the residual where there is one, and writes.
-            (Design::Fused, _) => {
+            (Design::Fused | Design::Built, _) => {
                 let residual = usize::from(behind.contains(&Behind::Residual));
                 product + Work::pass((1 + residual) * rows * outputs, rows * outputs, self.size)
             }
@@ -87,18 +92,18 @@ impl Batch<'_> {
                     // In time-major layout the steps under the kernel are one slice of the input.
                     Design::Fused => read * inputs,
                     // A copy with channels first, then one of every step under the kernel.
-                    Design::Composed => 2 * read * inputs + 2 * TAPS * steps * inputs,
+                    Design::Built | Design::Composed => 2 * read * inputs + 2 * TAPS * steps * inputs,
                 } + TAPS * inputs * d,
-                steps * d + if self.design == Design::Composed { read * inputs + TAPS * steps * inputs } else { 0 },
+                steps * d + if self.design == Design::Fused { 0 } else { read * inputs + TAPS * steps * inputs },
                 self.size,
             );
             let passes = match self.design {
                 Design::Fused => 1,
-                Design::Composed => 3,
+                Design::Built | Design::Composed => 3,
             };
             (product + Work::pass(steps * d, steps * d, self.size) * passes).in_kernels(match self.design {
                 Design::Fused => 2,
-                Design::Composed => 7,
+                Design::Built | Design::Composed => 7,
             })
         };
         let frames = self.rows * MEL_FRAMES;
@@ -123,17 +128,25 @@ impl Batch<'_> {
     pub fn encoder_attention(&self) -> Work {
         let (t, heads) = (self.config.max_source_positions, self.config.encoder_attention_heads);
         let flops = 4 * self.rows * t * t * self.width();
+        let (features, weights) = (self.features(), self.rows * heads * t * t);
+        // Heads are copied apart and together again; weights are written, normalised and read.
+        let written = |of_weight: usize, reads: usize, writes: usize| {
+            let copies = Work::kernel(flops, reads * features, writes * features, self.size);
+            Work { bytes: copies.bytes + (weights * of_weight) as f64, ..copies }
+        };
         let layer = match self.design {
-            Design::Fused => Work::kernel(flops, 3 * self.features(), self.features(), self.size),
-            // Heads are copied apart and together again, the queries scaled; the weights are written, widened to f32,
-            // normalised, narrowed and read: chunk by chunk.
+            Design::Fused => Work::kernel(flops, 3 * features, features, self.size),
+            // As many rows at once as have 512 MiB of weights; their results are joined.
+            Design::Built => {
+                let at_once = ((1 << 29) / (heads * t * t * self.size)).max(1);
+                let groups = self.rows.div_ceil(at_once);
+                let joined = if groups > 1 { groups } else { 0 };
+                written(4 * self.size, 8, 6).in_kernels(7 * groups + joined)
+            }
+            // Row by row; the queries are scaled, the weights widened to f32 and narrowed again.
             Design::Composed => {
-                let weights = self.rows * heads * t * t;
-                let (cast, softmax) = if self.size == 4 { (0, 8) } else { (2 * (self.size + 4), 8) };
-                let of_weights = (weights * (2 * self.size + cast + softmax)) as f64;
-                let copies = Work::kernel(flops, 9 * self.features(), 8 * self.features(), self.size);
-                let kernels = if self.size == 4 { 9 } else { 11 };
-                Work { bytes: copies.bytes + of_weights, ..copies }.in_kernels(kernels * self.rows)
+                let (casts, kernels) = if self.size == 4 { (0, 9) } else { (2 * (self.size + 4), 11) };
+                written(2 * self.size + casts + 8, 9, 8).in_kernels(kernels * self.rows)
             }
         };
         layer * self.config.encoder_layers
@@ -143,7 +156,7 @@ impl Batch<'_> {
     pub fn cross_keys(&self) -> Work {
         let (d, rows) = (self.width(), self.rows * self.config.max_source_positions);
         let put = Work::pass(rows * d, rows * d, self.size);
-        let put = if self.design == Design::Fused { put } else { put.in_kernels(self.rows) };
+        let put = if self.design == Design::Composed { put.in_kernels(self.rows) } else { put };
         let layer = self.linear(rows, d, d, &[]) + self.linear(rows, d, d, &[Behind::Bias]) + put * 2;
         layer * self.config.decoder_layers
     }
@@ -158,8 +171,9 @@ impl Batch<'_> {
             + self.linear(rows, d, d, &residual) * 2
             + self.linear(rows, d, 4 * d, &[Behind::Bias, Behind::Gelu])
             + self.linear(rows, 4 * d, d, &residual);
-        // Two copies of ids to the device, two look-ups, their sum; the last norm.
-        let around = Work::pass(4 * rows * d, 3 * rows * d, self.size).in_kernels(5) + self.norm(rows);
+        // Ids and positions to the device, two look-ups, their sum; the last norm.
+        let copies = if self.design == Design::Composed { 2 } else { 1 };
+        let around = Work::pass(4 * rows * d, 3 * rows * d, self.size).in_kernels(3 + copies) + self.norm(rows);
         layer * self.config.decoder_layers + around
     }
 
@@ -167,7 +181,7 @@ impl Batch<'_> {
     pub fn step_self_attention(&self, length: usize) -> Work {
         let vectors = 2 * self.rows * self.width();
         let appended = match self.design {
-            Design::Fused => Work::pass(vectors, vectors, self.size).in_kernels(2),
+            Design::Fused | Design::Built => Work::pass(vectors, vectors, self.size).in_kernels(2),
             Design::Composed => Work::pass(vectors, vectors, self.size).in_kernels(2 * self.rows),
         };
         // Rows of different lengths need a mask: a copy to the device and an addition.
@@ -183,7 +197,12 @@ impl Batch<'_> {
         let (d, keys) = (self.width(), self.rows * length * self.width());
         let flops = 4 * keys;
         match self.design {
-            Design::Fused => Work::kernel(flops, 2 * keys + self.rows * d, self.rows * d, self.size),
+            // Few rows split long keys between blocks, whose results a second kernel joins.
+            Design::Fused | Design::Built => {
+                let split = length >= SPLIT_LENGTH && self.rows * self.config.decoder_attention_heads < BUSY_BLOCKS;
+                Work::kernel(flops, 2 * keys + self.rows * d, self.rows * d, self.size)
+                    .in_kernels(1 + usize::from(split))
+            }
             // Keys and values are copied so that heads lie apart, then read.
             Design::Composed => {
                 let kernels = if self.size == 4 { 7 } else { 9 };
@@ -198,9 +217,10 @@ impl Batch<'_> {
         let (rows, vocabulary) = (self.rows, self.config.vocab_size);
         let logits = Work::product(rows, self.width(), vocabulary, self.size);
         match self.design {
-            Design::Fused => {
-                let choice = Work::kernel(CHOICE * rows * vocabulary, rows * vocabulary, rows, self.size);
-                logits + choice.over_the_bus(2 * rows, LOGIT)
+            // The rules of each row go up, what was chosen comes down.
+            Design::Fused | Design::Built => {
+                let choice = Work::kernel(CHOICE * rows * vocabulary, 2 * rows * vocabulary, rows, self.size);
+                logits + choice.in_kernels(3).over_the_bus(RULES * rows, LOGIT)
             }
             // Widened to f32, then they cross the bus, and the processor chooses.
             Design::Composed => {
@@ -277,7 +297,7 @@ mod tests {
     #[test]
     fn work_grows_with_the_batch_and_weights_do_not() {
         let config = config("base");
-        for design in [Design::Composed, Design::Fused] {
+        for design in [Design::Composed, Design::Built, Design::Fused] {
             let (one, many) = (batch(&config, 1, 2, design), batch(&config, 16, 2, design));
             assert_eq!(one.encoder().flops * 16.0, many.encoder().flops);
             assert!(many.step_linear().bytes < 2.0 * one.step_linear().bytes, "weights are shared");
@@ -298,5 +318,11 @@ mod tests {
         assert!(composed.encoder_attention().bytes > 30.0 * work.encoder_attention().bytes);
         assert!((2.9..3.1).contains(&(composed.step_cross_attention().bytes / work.step_cross_attention().bytes)));
         assert_eq!(composed.encoder_attention().flops, work.encoder_attention().flops);
+        let built = batch(&config, 16, 2, Design::Built);
+        // Written, read and written, read, in halves.
+        let weights = 6.0 * 16.0 * 8.0 * 1500.0 * 1500.0 * 8.0;
+        let share = built.encoder_attention().bytes / weights;
+        assert!((1.0..1.2).contains(&share), "the rest are copies of heads: {share}");
+        assert_eq!((built.step_cross_attention().kernels, built.step_self_attention(50).kernels), (12.0, 18.0));
     }
 }

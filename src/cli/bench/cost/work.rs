@@ -93,8 +93,11 @@ impl Sum for Work {
 pub enum Design {
     /// Candle's own operations one after the other, as the definitions in `ops` compose them.
     Composed,
-    /// Kernels of our own: attention in blocks that never writes its weights, caches that are read where they lie, bias,
-    /// GELU and residual in one kernel behind their product, tokens chosen on the device.
+    /// The kernels that there are: caches that are read where they lie, bias, GELU and residual in one kernel behind their
+    /// product, a softmax of one pass, tokens chosen on the device. The encoder's convolutions are Candle's, and its
+    /// attention writes its weights.
+    Built,
+    /// The aim: also attention of the encoder in blocks, which never writes its weights, and convolutions as products.
     Fused,
 }
 

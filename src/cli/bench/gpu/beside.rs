@@ -27,12 +27,19 @@ use palabra::{
 
 use super::{
     input::{CHUNK, Input},
-    subject::{Build, Output, Subject, noise},
+    subject::{Output, Stage, Subject, noise},
 };
 use crate::cli::bench::cost::listeners::{self, Head};
 
 /// All stages.
-pub const STAGES: [Build<Listeners>; 6] = [head, path, segmentation, filterbank, embeddings, voice];
+pub const STAGES: [Stage<Listeners>; 6] = [
+    ("aligner: head", head),
+    ("aligner: path", path),
+    ("speakers: segmentation", segmentation),
+    ("speakers: filterbank", filterbank),
+    ("speakers: embeddings", embeddings),
+    ("voice detection (processor)", voice),
+];
 
 /// Characters in a chunk's text.
 const CHARACTERS: usize = 400;
@@ -92,7 +99,7 @@ fn head<'a>(listeners: &'a Listeners, _: &'a Input, rows: usize) -> Result<Subje
         }
         Ok(heard.map_or(Output::Hidden, Output::Tensor))
     };
-    Ok(Subject::new("aligner: head", Head::ENGLISH.work(rows), Box::new(run)))
+    Ok(Subject::new(Head::ENGLISH.work(rows), Box::new(run)))
 }
 
 /// The path of a text through what a head hears, once through each of its outputs.
@@ -114,7 +121,7 @@ fn path<'a>(_: &'a Listeners, _: &'a Input, rows: usize) -> Result<Subject<'a>> 
         };
         Ok(Output::Numbers(found.unwrap_or_default().iter().map(|state| place(state) as f32).collect()))
     };
-    Ok(Subject::new("aligner: path", listeners::best_path(rows, frames, CHARACTERS, columns), Box::new(run)))
+    Ok(Subject::new(listeners::best_path(rows, frames, CHARACTERS, columns), Box::new(run)))
 }
 
 fn segmentation<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -126,7 +133,7 @@ fn segmentation<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> 
         Ok(Output::Numbers(plan.conclude(heard).speech))
     };
     let work = listeners::segmentation(&segmentation::Config::default(), windows);
-    Ok(Subject::new("speakers: segmentation", work, Box::new(run)))
+    Ok(Subject::new(work, Box::new(run)))
 }
 
 fn segment_window() -> usize {
@@ -149,7 +156,7 @@ fn filterbank<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> Re
         Ok(Output::Numbers(made.collect::<Result<Vec<_>>>()?.concat()))
     };
     let work = listeners::filterbank(count, frames, listeners.embedder.features().bins());
-    Ok(Subject::new("speakers: filterbank", work, Box::new(run)))
+    Ok(Subject::new(work, Box::new(run)))
 }
 
 fn embeddings<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -161,12 +168,12 @@ fn embeddings<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> Re
         Ok(Output::Numbers(made.into_iter().flatten().flatten().flatten().collect()))
     };
     let work = listeners::embedder(&campplus::Config::default(), count, frames, count);
-    Ok(Subject::new("speakers: embeddings", work, Box::new(run)))
+    Ok(Subject::new(work, Box::new(run)))
 }
 
 /// On the processor, whatever the device.
 fn voice<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let audio = input.recording(rows);
     let run = move || Ok(Output::Numbers(listeners.voice.probabilities(audio.samples(), &Watch::silent())?));
-    Ok(Subject::new("voice detection (processor)", None, Box::new(run)))
+    Ok(Subject::new(None, Box::new(run)))
 }

@@ -1,6 +1,6 @@
 //! Whether a device computes the same as the CPU in f32: no time of a wrong result is worth anything.
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use palabra::{
     Result,
     language::Language,
@@ -9,8 +9,11 @@ use palabra::{
     stages::transcribe::Transcriber,
 };
 
-use super::{input::Input, subject::Output};
-use crate::cli::bench::gpu::whisper::mel;
+use super::{
+    input::Input,
+    subject::Output,
+    whisper::{choose, mel},
+};
 
 /// A comparison with the CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,12 +88,11 @@ pub fn tokens(ours: &Transcriber, reference: &Transcriber, input: &Input) -> Res
     let mut worst = 0f64;
     for _ in 0..TOKENS {
         let [ours, reference] = &mut writers;
-        let (ours, logits) = (ours.logits(&next)?, reference.logits(&next)?);
-        let (chosen, best) = (argmax(&ours), argmax(&logits));
-        worst = worst.max(f64::from(logits[best] - logits[chosen]));
-        if ours.iter().any(|logit| !logit.is_finite()) {
-            worst = f64::INFINITY;
-        }
+        let (chosen, seen) = (ours.choose(&next)?, reference.logits(&next)?);
+        let best = argmax(&seen);
+        // A device that gives no numbers, or a token that is none, is as wrong as can be.
+        let worse = seen.get(chosen as usize).map_or(f64::INFINITY, |logit| f64::from(seen[best] - logit));
+        worst = worst.max(worse);
         if best as u32 == tokenizer.end() {
             break;
         }
@@ -114,12 +116,22 @@ impl<'a> Writer<'a> {
         Ok(Self { transcriber, cache })
     }
 
-    /// The logits behind the last of `tokens`.
-    fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+    /// The logits behind the last of `tokens`, (1, vocabulary), where they are made.
+    fn forward(&mut self, tokens: &[u32]) -> Result<Tensor> {
         let decoder = &self.transcriber.whisper().decoder;
         let states = decoder.forward(tokens, &[0], &mut self.cache)?; // (1, T, d_model)
-        let last = states.narrow(1, tokens.len() - 1, 1)?.squeeze(1)?.contiguous()?;
-        Ok(decoder.logits(&last)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+        Ok(decoder.logits(&states.narrow(1, tokens.len() - 1, 1)?.squeeze(1)?.contiguous()?)?)
+    }
+
+    /// The same as numbers.
+    fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        Ok(self.forward(tokens)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// The token that the device chooses behind the last of `tokens`; none that exists where there is none.
+    fn choose(&mut self, tokens: &[u32]) -> Result<u32> {
+        let logits = self.forward(tokens)?;
+        Ok(choose(self.transcriber, &logits)?.first().copied().unwrap_or(u32::MAX))
     }
 }
 

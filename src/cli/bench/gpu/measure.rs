@@ -5,7 +5,7 @@ use palabra::{Error, Result, device::Compute, progress::Watch};
 use super::{
     check::Check,
     input::Input,
-    subject::{Build, Subject},
+    subject::{Stage, Subject},
 };
 use crate::cli::bench::{
     cost::work::Work,
@@ -16,6 +16,8 @@ use crate::cli::bench::{
 const CHECKED: usize = 2;
 /// Seconds in a chunk.
 const CHUNK_SECONDS: f64 = 30.0;
+/// Why a stage has no time on a small device.
+const NO_ROOM: &str = "it does not fit the device's memory";
 
 /// What was found about a group of stages.
 #[derive(Debug, Default)]
@@ -95,79 +97,54 @@ impl Group {
         self.checks.iter().all(Check::passed)
     }
 
-    /// Compares each stage with the same on the CPU, and times those that are right. `tokens` has compared a whole text,
-    /// where there is one.
+    /// Compares each stage with the same on the CPU, and times those that are right. What has no `reference` is right where
+    /// its parts are; `tokens` has compared a whole text, where there is one.
     ///
     /// # Errors
     /// [`Error::Cancelled`], or a tensor operation that failed otherwise than for want of memory.
     pub fn measure<N>(
         &mut self,
         (ours, compute): (&N, &Compute),
-        reference: &N,
-        stages: &[Build<N>],
+        reference: Option<&N>,
+        stages: &[Stage<N>],
         tokens: Option<Check>,
         plan: &Plan,
     ) -> Result<()> {
         let writes = tokens.as_ref().is_none_or(Check::passed);
         self.checks.extend(tokens);
-        for build in stages {
+        for &stage in stages {
+            (plan.tell)(&format!("{}: {}", self.name, stage.0));
             plan.watch.check()?;
-            let name = build(ours, plan.input, CHECKED).map(|subject| subject.name);
-            let name = match name {
-                Ok(name) => name,
-                Err(error) if is_out_of_memory(&error) => {
-                    self.leave_out("a stage", Some(CHECKED), "it does not fit the device's memory");
-                    continue;
-                }
+            let wrong = match reference.map(|reference| compare(stage, (ours, compute), reference, plan)).transpose() {
+                Ok(compared) => self.judge(compared, writes),
+                Err(error) if is_out_of_memory(&error) => Some(NO_ROOM.to_owned()),
                 Err(error) => return Err(error),
             };
-            (plan.tell)(&format!("{}: {name}", self.name));
-            match self.wrong(*build, ours, reference, compute, plan, writes)? {
-                Some(reason) => self.leave_out(name, None, &reason),
-                None => self.time(*build, ours, compute, plan)?,
+            match wrong {
+                Some(reason) => self.leave_out(stage.0, None, &reason),
+                None => self.time(stage, ours, compute, plan)?,
             }
         }
         Ok(())
     }
 
     /// Why the stage's times would mean nothing.
-    fn wrong<N>(
-        &mut self,
-        build: Build<N>,
-        ours: &N,
-        reference: &N,
-        compute: &Compute,
-        plan: &Plan,
-        writes: bool,
-    ) -> Result<Option<String>> {
-        let once = |networks: &N| {
-            let mut subject = build(networks, plan.input, CHECKED)?;
-            (subject.prepare)()?;
-            Ok::<_, Error>((subject.name, subject.writes, (subject.run)()?))
-        };
-        let (name, needs_tokens, output) = once(ours)?;
-        let check = Check::of(name, output, once(reference)?.2, compute.dtype)?;
+    fn judge(&mut self, compared: Option<Compared>, writes: bool) -> Option<String> {
+        let Compared { check, needs_tokens } = compared?;
         let failed = check.as_ref().filter(|check| !check.passed()).map(|check| {
-            format!(
-                "wrong: it differs from the CPU by {:.1e}, where {:.0e} is allowed",
-                check.difference, check.tolerance
-            )
+            let Check { difference, tolerance, .. } = check;
+            format!("wrong: it differs from the CPU by {difference:.1e}, where {tolerance:.0e} is allowed")
         });
         self.checks.extend(check);
-        Ok(failed.or((needs_tokens && !writes).then(|| "the tokens of a chunk are wrong (see the checks)".into())))
+        failed.or((needs_tokens && !writes).then(|| "the tokens of a chunk are wrong".into()))
     }
 
-    fn time<N>(&mut self, build: Build<N>, ours: &N, compute: &Compute, plan: &Plan) -> Result<()> {
+    fn time<N>(&mut self, stage: Stage<N>, ours: &N, compute: &Compute, plan: &Plan) -> Result<()> {
         for &batch in plan.batches {
             plan.watch.check()?;
-            let timed = build(ours, plan.input, batch).and_then(|subject| timed(subject, batch, compute, plan.rounds));
-            match timed {
+            match timed(stage, ours, batch, compute, plan) {
                 Ok(measured) => self.stages.push(measured),
-                Err(error) if is_out_of_memory(&error) => {
-                    let name = self.stages.last().map_or("the stage", |last| last.stage.as_str()).to_owned();
-                    self.leave_out(&name, Some(batch), "it does not fit the device's memory");
-                    return Ok(());
-                }
+                Err(error) if is_out_of_memory(&error) => self.leave_out(stage.0, Some(batch), NO_ROOM),
                 Err(error) => return Err(error),
             }
         }
@@ -180,16 +157,38 @@ impl Group {
     }
 }
 
-fn timed(subject: Subject, batch: usize, compute: &Compute, rounds: Rounds) -> Result<Measured> {
-    let Subject { name, work, size, rounds: repeated, mut prepare, mut run, .. } = subject;
-    let timing = time(&compute.device, rounds, &mut prepare, || run().map(drop))?;
-    let scaled = |work: Work| Work {
-        flops: work.flops * repeated,
-        bytes: work.bytes * repeated,
-        kernels: work.kernels * repeated,
-        bus: work.bus * repeated,
+/// A stage beside the same on the CPU.
+struct Compared {
+    /// `None` where nothing can be seen from outside.
+    check: Option<Check>,
+    needs_tokens: bool,
+}
+
+fn compare<N>(
+    (name, build): Stage<N>,
+    (ours, compute): (&N, &Compute),
+    reference: &N,
+    plan: &Plan,
+) -> Result<Compared> {
+    let once = |networks: &N| {
+        let mut subject = build(networks, plan.input, CHECKED)?;
+        (subject.prepare)()?;
+        Ok::<_, Error>((subject.writes, (subject.run)()?))
     };
-    Ok(Measured { stage: name.into(), batch, size, timing: timing.divided(1.0 / repeated), work: work.map(scaled) })
+    let (needs_tokens, output) = once(ours)?;
+    Ok(Compared { check: Check::of(name, output, once(reference)?.1, compute.dtype)?, needs_tokens })
+}
+
+fn timed<N>((name, build): Stage<N>, ours: &N, batch: usize, compute: &Compute, plan: &Plan) -> Result<Measured> {
+    let Subject { work, size, rounds, mut prepare, mut run, .. } = build(ours, plan.input, batch)?;
+    let timing = time(&compute.device, plan.rounds, &mut prepare, || run().map(drop))?;
+    let whole = |work: Work| Work {
+        flops: work.flops * rounds,
+        bytes: work.bytes * rounds,
+        kernels: work.kernels * rounds,
+        bus: work.bus * rounds,
+    };
+    Ok(Measured { stage: name.into(), batch, size, timing: timing.divided(1.0 / rounds), work: work.map(whole) })
 }
 
 /// Whether a device has refused memory; the driver says so in these words.
@@ -208,11 +207,11 @@ mod tests {
     /// A "network" that is off by its own value.
     fn constant<'a>(value: &'a f32, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
         let run = move || Ok(Output::Numbers(vec![1.0 + value; rows]));
-        Ok(Subject::new("constant", Work::product(rows, 8, 8, 4), Box::new(run)))
+        Ok(Subject::new(Work::product(rows, 8, 8, 4), Box::new(run)))
     }
 
     fn hidden<'a>(_: &'a f32, _: &'a Input, _: usize) -> Result<Subject<'a>> {
-        Ok(Subject::new("hidden", None, Box::new(|| Ok(Output::Hidden))).as_step(10.0))
+        Ok(Subject::new(None, Box::new(|| Ok(Output::Hidden))).repeated(10.0))
     }
 
     fn too_large<'a>(_: &'a f32, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -220,7 +219,7 @@ mod tests {
             0..=4 => Ok(Output::Tensor(Tensor::new(&[1f32], &candle_core::Device::Cpu)?)),
             _ => Err(candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into()).into()),
         };
-        Ok(Subject::new("large", None, Box::new(run)))
+        Ok(Subject::new(None, Box::new(run)))
     }
 
     fn measured(off: f32, tokens: Option<Check>) -> Group {
@@ -234,7 +233,8 @@ mod tests {
         };
         let compute = Compute::cpu();
         let mut group = Group::new("x", &compute);
-        group.measure((&off, &compute), &0.0, &[constant, hidden, too_large], tokens, &plan).unwrap();
+        let stages: [Stage<f32>; 3] = [("constant", constant), ("hidden", hidden), ("large", too_large)];
+        group.measure((&off, &compute), Some(&0.0), &stages, tokens, &plan).unwrap();
         group
     }
 
@@ -249,7 +249,8 @@ mod tests {
         assert!(group.is_right() && group.checks.len() == 2);
         let four = &group.stages[1];
         assert!((four.times_real_time() * four.timing.median - 120.0).abs() < 1e-6);
-        assert_eq!(four.rates().map(|rates| rates.0 * four.timing.median), Some(512.0));
+        let flops = four.rates().map(|rates| rates.0 * four.timing.median);
+        assert!(flops.is_some_and(|flops| (flops - 512.0).abs() < 1e-6), "{flops:?}");
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Bench<'_> {
         let reference = load(&Compute::cpu())?;
         let tokens = check::tokens(&ours, &reference, self.plan.input)?;
         let writes = tokens.passed();
-        group.measure((&ours, self.compute), &reference, &whisper::STAGES, Some(tokens), self.plan)?;
+        group.measure((&ours, self.compute), Some(&reference), &whisper::STAGES, Some(tokens), self.plan)?;
         drop((ours, reference));
         self.whole(model, writes, &mut group)?;
         Ok(group)
@@ -204,7 +204,7 @@ impl Bench<'_> {
         }
         let largest = self.arguments.batch_sizes.iter().copied().max().unwrap_or(1);
         match Whole::load(self.store, self.compute, model, largest, self.plan.watch) {
-            Ok(whole) => group.measure((&whole, self.compute), &whole, &whole::STAGES, None, self.plan),
+            Ok(whole) => group.measure((&whole, self.compute), None, &whole::STAGES, None, self.plan),
             Err(error) if is_out_of_memory(&error) => {
                 group.leave_out("whole recordings", None, "everything together does not fit the device's memory");
                 Ok(())
@@ -218,7 +218,7 @@ impl Bench<'_> {
         let ours = Listeners::load(self.store, self.compute, self.plan.watch)?;
         let reference = Listeners::load(self.store, &Compute::cpu(), self.plan.watch)?;
         let mut group = Group::new("beside Whisper", ours.compute());
-        group.measure((&ours, ours.compute()), &reference, &beside::STAGES, None, self.plan)?;
+        group.measure((&ours, ours.compute()), Some(&reference), &beside::STAGES, None, self.plan)?;
         Ok(group)
     }
 }

@@ -20,7 +20,7 @@ pub fn tables(limits: &Limits, rounds: Rounds, groups: &[Group]) -> String {
             text += &format!("\n{}", markdown(&HEADING, &rows));
         }
         for left_out in &group.left_out {
-            let batch = left_out.batch.map_or_else(String::new, |batch| format!(" at batch {batch} and more"));
+            let batch = left_out.batch.map_or_else(String::new, |batch| format!(" at batch {batch}"));
             text += &format!("\nNo time for {}{batch}: {}.\n", left_out.stage, left_out.reason);
         }
     }
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(rows[1][4], "WRONG");
         assert_eq!(rows[2][2..10], ["16", "1000", "30.0", "480", "1000", "25.0", "500", "50.0"]);
         assert_eq!(rows[3][6..10], ["", "", "", ""]);
-        assert!(text.ends_with("No time for log-mel at batch 32 and more: it does not fit the device's memory.\n"));
+        assert!(text.ends_with("No time for log-mel at batch 32: it does not fit the device's memory.\n"));
     }
 
     #[test]

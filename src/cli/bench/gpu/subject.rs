@@ -38,8 +38,6 @@ pub type Run<'a> = Box<dyn FnMut() -> Result<Output> + 'a>;
 
 /// A stage over one batch.
 pub struct Subject<'a> {
-    /// What the stage is called, as in the estimate where that has it.
-    pub name: &'static str,
     /// What a round takes at the least; `None` where that is not modelled.
     pub work: Option<Work>,
     /// Bytes of the numbers that it computes in.
@@ -56,9 +54,9 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// A stage that takes one round, in f32, with nothing to prepare.
-    pub fn new(name: &'static str, work: impl Into<Option<Work>>, run: Run<'a>) -> Self {
+    pub fn new(work: impl Into<Option<Work>>, run: Run<'a>) -> Self {
         let work = work.into();
-        Self { name, work, size: 4, rounds: 1.0, writes: false, prepare: Box::new(|| Ok(())), run }
+        Self { work, size: 4, rounds: 1.0, writes: false, prepare: Box::new(|| Ok(())), run }
     }
 
     /// The same in numbers of `size` bytes.
@@ -69,13 +67,15 @@ impl<'a> Subject<'a> {
 
     /// The same as a step of the decoder, of which the audio takes several.
     #[must_use]
-    pub fn as_step(self, steps: f64) -> Self {
+    pub fn repeated(self, steps: f64) -> Self {
         Self { rounds: steps, writes: true, ..self }
     }
 }
 
 /// Makes a stage of networks ready for a batch of so many chunks of the input.
 pub type Build<N> = for<'a> fn(&'a N, &'a Input, usize) -> Result<Subject<'a>>;
+/// A stage: what it is called, as in the estimate where that has it, and how it is made ready.
+pub type Stage<N> = (&'static str, Build<N>);
 
 /// Numbers between -`scale` and `scale`, the same for every device.
 pub fn noise(count: usize, scale: f32, seed: u32) -> Vec<f32> {

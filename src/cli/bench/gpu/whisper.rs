@@ -8,29 +8,29 @@ use palabra::{
     Result,
     device::Compute,
     models::whisper::{KvCache, MEL_FRAMES},
-    ops::{self, LayerNorm, Linear, Slot, Slots, logits::argmax},
+    ops::{self, Choice, LayerNorm, Linear, Slot, Slots},
     stages::transcribe::Transcriber,
 };
 
 use super::{
     input::Input,
-    subject::{Build, Output, Subject, noise, noisy},
+    subject::{Output, Stage, Subject, noise, noisy},
 };
 use crate::cli::bench::cost::{listeners, whisper::Batch, work::Design};
 
 /// All stages.
-pub const STAGES: [Build<Transcriber>; 11] = [
-    log_mel,
-    encoder,
-    encoder_convolutions,
-    encoder_linear,
-    encoder_attention,
-    cross_keys,
-    decoder_step,
-    decoder_linear,
-    self_attention,
-    cross_attention,
-    logits,
+pub const STAGES: [Stage<Transcriber>; 11] = [
+    ("log-mel", log_mel),
+    ("encoder", encoder),
+    ("encoder convolutions", encoder_convolutions),
+    ("encoder linear", encoder_linear),
+    ("encoder attention", encoder_attention),
+    ("cross keys and values", cross_keys),
+    ("decoder step", decoder_step),
+    ("decoder linear", decoder_linear),
+    ("decoder self-attention", self_attention),
+    ("decoder cross-attention", cross_attention),
+    ("logits and choice", logits),
 ];
 
 /// Tokens in the text of a chunk, and half of them: what a step looks back at.
@@ -72,13 +72,13 @@ fn log_mel<'a>(transcriber: &'a Transcriber, input: &'a Input, rows: usize) -> R
         let shape = (rows, MEL_FRAMES, transcriber.mel().n_mels());
         Ok(Output::Tensor(Tensor::from_vec(values, shape, &transcriber.compute().device)?))
     };
-    Ok(Subject::new("log-mel", work, Box::new(run)))
+    Ok(Subject::new(work, Box::new(run)))
 }
 
 fn encoder<'a>(transcriber: &'a Transcriber, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let mel = mel(transcriber, input, rows)?;
     let run = move || Ok(Output::Tensor(transcriber.whisper().encode(&mel)?));
-    let subject = Subject::new("encoder", batch(transcriber, rows).encoder(), Box::new(run));
+    let subject = Subject::new(batch(transcriber, rows).encoder(), Box::new(run));
     Ok(subject.in_numbers_of(size(transcriber)))
 }
 
@@ -92,7 +92,7 @@ fn encoder_convolutions<'a>(transcriber: &'a Transcriber, input: &'a Input, rows
         Ok(Output::Tensor(ops::conv1d_gelu(&x, &second.0, &second.1, 2)?))
     };
     let work = batch(transcriber, rows).encoder_convolutions();
-    Ok(Subject::new("encoder convolutions", work, Box::new(run)).in_numbers_of(size(transcriber)))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)))
 }
 
 fn encoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -108,7 +108,7 @@ fn encoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
         Ok(Output::Tensor(x))
     };
     let work = batch(transcriber, rows).encoder_linear();
-    Ok(Subject::new("encoder linear", work, Box::new(run)).in_numbers_of(size(transcriber)))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)))
 }
 
 fn encoder_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -124,7 +124,7 @@ fn encoder_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize
         Ok(Output::Tensor(attended))
     };
     let work = batch(transcriber, rows).encoder_attention();
-    Ok(Subject::new("encoder attention", work, Box::new(run)).in_numbers_of(size(transcriber)))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)))
 }
 
 /// Caches whose slots hear the chunks.
@@ -145,7 +145,7 @@ fn cross_keys<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Re
         transcriber.whisper().decoder.listen(&features, &slots, &mut cache)?;
         Ok(Output::Hidden)
     };
-    let subject = Subject::new("cross keys and values", batch(transcriber, rows).cross_keys(), Box::new(run));
+    let subject = Subject::new(batch(transcriber, rows).cross_keys(), Box::new(run));
     Ok(Subject { writes: true, ..subject }.in_numbers_of(size(transcriber)))
 }
 
@@ -173,8 +173,8 @@ fn decoder_step<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> 
         Ok(states.map_or(Output::Hidden, Output::Tensor))
     };
     let work = batch(transcriber, rows).step(LENGTH) * STEPS;
-    let subject = Subject { prepare: Box::new(prepare), ..Subject::new("decoder step", work, Box::new(run)) };
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps() / STEPS as f64))
+    let subject = Subject { prepare: Box::new(prepare), ..Subject::new(work, Box::new(run)) };
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps() / STEPS as f64))
 }
 
 fn decoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -190,7 +190,7 @@ fn decoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
         Ok(Output::Tensor(x))
     };
     let work = batch(transcriber, rows).step_linear();
-    Ok(Subject::new("decoder linear", work, Box::new(run)).in_numbers_of(size(transcriber)).as_step(steps()))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 fn self_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -198,8 +198,8 @@ fn self_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
     let cached = Cached::new(transcriber, rows, config.max_target_positions, LENGTH)?;
     let run = move || cached.attend(config.decoder_layers, true);
     let work = batch(transcriber, rows).step_self_attention(LENGTH);
-    let subject = Subject::new("decoder self-attention", work, Box::new(run));
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps()))
+    let subject = Subject::new(work, Box::new(run));
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 fn cross_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
@@ -208,8 +208,8 @@ fn cross_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) 
     let cached = Cached::new(transcriber, rows, positions, positions)?;
     let run = move || cached.attend(config.decoder_layers, false);
     let work = batch(transcriber, rows).step_cross_attention();
-    let subject = Subject::new("decoder cross-attention", work, Box::new(run));
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps()))
+    let subject = Subject::new(work, Box::new(run));
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
 /// Logits of all rows, and the likeliest token of each.
@@ -217,13 +217,22 @@ fn logits<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result
     let config = transcriber.config();
     let states = noisy(rows, (1, config.d_model), 1.0, 9, transcriber.compute())?.squeeze(1)?;
     let run = move || {
-        let logits = transcriber.whisper().decoder.logits(&states)?;
-        let rows: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
-        Ok(Output::Numbers(rows.iter().map(|row| argmax(row) as f32).collect()))
+        choose(transcriber, &transcriber.whisper().decoder.logits(&states)?)?;
+        // Of noise several tokens may be nearly as likely; whether the choice is right, real text tells.
+        Ok(Output::Hidden)
     };
     let work = batch(transcriber, rows).step_logits();
-    let subject = Subject::new("logits and choice", work, Box::new(run));
-    Ok(subject.in_numbers_of(size(transcriber)).as_step(steps()))
+    Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
+}
+
+/// The likeliest token of each row of logits (rows, vocabulary), chosen where they are.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn choose(transcriber: &Transcriber, logits: &Tensor) -> Result<Vec<u32>> {
+    let free = Choice::free(transcriber.config().vocab_size);
+    let chosen = ops::choose_tokens(logits, transcriber.masks(), &vec![free; logits.dim(0)?])?;
+    Ok(chosen.iter().map(|chosen| chosen.token).collect())
 }
 
 /// Steps of a chunk: its tokens and its end.
