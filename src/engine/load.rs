@@ -120,7 +120,10 @@ fn aligner_head(file: &'static [u8], compute: &Compute) -> Result<Aligner> {
     let about = about.ok_or_else(|| unfit(&"it does not say what it is"))?;
     let config = serde_json::from_str(about).map_err(|reason| unfit(&reason))?;
     let vb = VarBuilder::from_slice_safetensors(file, DType::F32, &compute.device).map_err(|reason| unfit(&reason))?;
-    Aligner::load(&vb, config).map_err(|reason| unfit(&reason))
+    Aligner::load(&vb, config).map_err(|reason| match Error::from(reason) {
+        Error::Tensor(reason) => unfit(&reason),
+        device => device,
+    })
 }
 
 /// Loads a wav2vec2, HuBERT or WavLM with a CTC head, and what its labels stand for, from a folder with `model.safetensors`,

@@ -52,7 +52,7 @@ impl Default for Keep {
 /// How an engine works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
-    /// Chunks of one request that are written side by side at most.
+    /// Chunks of one request that are written side by side on a device at most.
     pub batch_size: usize,
     /// Chunks of other requests that are written beside them.
     pub spare: usize,
