@@ -57,7 +57,7 @@ impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         match fault_of(&error) {
             Some(Fault::Memory) => Self::OutOfMemory(
-                "the memory of the GPU is full; ask for a smaller --batch-size or a smaller model, or end what else uses it"
+                "the memory of the GPU is full; ask for a smaller batch size or a smaller model, or end what else uses it"
                     .into(),
             ),
             Some(Fault::Lost(what)) => {

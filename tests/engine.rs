@@ -19,11 +19,15 @@ use libtest_mimic::Arguments;
 use palabra::{
     Error,
     audio::decode::Decoded,
+    device::{ComputeType, Devices},
     engine::{Align, Engine, EngineOptions, GivenText, Keep, ModelState, Options},
     models::whisper::tokenizer::Task,
     progress::Watch,
     span::Span,
-    stages::{diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions, vad::VadOptions},
+    stages::{
+        chunk::ChunkOptions, diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions,
+        vad::VadOptions,
+    },
     transcript::Transcript,
 };
 
@@ -48,6 +52,7 @@ fn main() {
         &arguments,
         vec![
             support::trial("requests_side_by_side_get_what_they_get_alone", &need, |need| side_by_side(&need)),
+            support::trial("two_devices_give_what_one_gives", &need, |need| two_devices(&need)),
             support::trial("segments_are_told_in_order_before_the_end", &need, |need| live(&need)),
             support::trial("a_cancelled_request_ends_soon_and_harms_no_other", &need, |need| cancelled(&need)),
             support::trial("a_given_text_gets_its_times", &need, |need| given(&need)),
@@ -129,6 +134,17 @@ fn side_by_side(need: &Need) {
         assert!(!alone.is_empty(), "request {index} has text");
         assert_eq!(alone, together, "request {index}");
     }
+}
+
+fn two_devices(need: &Need) {
+    let devices = Devices::open(&"cpu,cpu".parse().unwrap(), ComputeType::Auto).unwrap();
+    let both = Need { engine: support::engine_on(devices, EngineOptions::default()), sample: need.sample.clone() };
+    // Short chunks: enough jobs for both.
+    let chunk = ChunkOptions { chunk_size: 6.0, ..ChunkOptions::default() };
+    let options = Options { diarize: Some(DiarizeOptions::default()), chunk, ..english() };
+    let [one, two] = [need, &both].map(|need| need.transcribe(need.part(0.0, 40.0), &options));
+    assert_eq!(shown(&two), shown(&one));
+    assert!(!one.segments.is_empty() && !one.turns.is_empty());
 }
 
 fn live(need: &Need) {

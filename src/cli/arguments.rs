@@ -135,7 +135,7 @@ pub struct TranscribeArguments {
     /// Processor threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,
-    /// Chunks that are written side by side
+    /// Chunks that are written side by side on each device; fewer where its memory ends
     #[arg(short, long, value_name = "N", default_value_t = 16, help_heading = "Machine")]
     pub batch_size: usize,
 }

@@ -24,7 +24,7 @@ use crate::{
         whisper::{Config, Encoder, GenerationConfig, Tokenizer, Whisper},
     },
     span::SAMPLE_RATE,
-    stages::transcribe::Transcriber,
+    stages::{budget::Need, transcribe::Transcriber},
     weights::HEADS,
 };
 
@@ -39,6 +39,15 @@ pub(super) fn on_each<T>(devices: &Devices, load: impl Fn(&Compute) -> Result<T>
         Ok((compute, loaded))
     };
     devices.all().map(one).collect()
+}
+
+/// What a Whisper checkpoint in `folder` will need of a device's memory, without the aligner heads.
+///
+/// # Errors
+/// As [`transcriber`].
+pub(super) fn need(folder: &Path, compute: &Compute) -> Result<Need> {
+    let config: Config = read_json(&folder.join("config.json"))?;
+    Ok(Need::of(&config, compute.dtype, 0))
 }
 
 /// Loads a Whisper checkpoint from a folder with `model.safetensors`, `config.json`, `tokenizer.json` and, where there is
@@ -111,7 +120,10 @@ fn aligner_head(file: &'static [u8], compute: &Compute) -> Result<Aligner> {
     let about = about.ok_or_else(|| unfit(&"it does not say what it is"))?;
     let config = serde_json::from_str(about).map_err(|reason| unfit(&reason))?;
     let vb = VarBuilder::from_slice_safetensors(file, DType::F32, &compute.device).map_err(|reason| unfit(&reason))?;
-    Aligner::load(&vb, config).map_err(|reason| unfit(&reason))
+    Aligner::load(&vb, config).map_err(|reason| match Error::from(reason) {
+        Error::Tensor(reason) => unfit(&reason),
+        device => device,
+    })
 }
 
 /// Loads a wav2vec2, HuBERT or WavLM with a CTC head, and what its labels stand for, from a folder with `model.safetensors`,

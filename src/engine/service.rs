@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use candle_core::DType;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ use crate::{
     device::{Compute, Devices},
     error::{Error, Result},
     progress::{StageName, Watch},
-    stages::{diarize::DiarizeOptions, identify::Voice},
+    stages::{budget::largest_fitting, diarize::DiarizeOptions, identify::Voice},
     transcript::{SpeakerChanges, Timings, Transcript},
     weights::{Role, Store},
 };
@@ -51,7 +52,7 @@ impl Default for Keep {
 /// How an engine works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
-    /// Chunks of one request that are written side by side at most.
+    /// Chunks of one request that are written side by side on a device at most.
     pub batch_size: usize,
     /// Chunks of other requests that are written beside them.
     pub spare: usize,
@@ -138,6 +139,8 @@ struct Fetched {
     private: Option<TempDir>,
 }
 
+/// How long it may take until models that have left have freed their memory.
+const FREED: Duration = Duration::from_secs(5);
 /// How often idle models are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -345,6 +348,7 @@ impl Engine {
 
     fn load(&self, name: &str, fetched: Fetched, started: Instant, watch: &Watch) -> Result<Pipeline> {
         let loaded = load::on_each(&self.0.devices, |compute| {
+            self.make_room(&fetched.folder, compute, watch)?;
             let transcriber = load::transcriber(&fetched.folder, compute)?;
             Ok(transcriber.with_heads(self.0.aligners.heads(name, compute)?))
         })?;
@@ -359,6 +363,26 @@ impl Engine {
         Ok(pipeline)
     }
 
+    /// Makes sure that a transcriber fits into what a device has free: where it does not, transcribers that nobody uses
+    /// leave.
+    fn make_room(&self, folder: &Path, compute: &Compute, watch: &Watch) -> Result<()> {
+        let need = load::need(folder, compute)?.least();
+        let fits = || compute.memory().is_none_or(|memory| need <= memory.free);
+        if !fits() && self.0.pipelines.dismiss_idle(&self.keep()) {
+            // Threads free what they owned when they end.
+            let until = Instant::now() + FREED;
+            while !fits() && Instant::now() < until {
+                watch.check()?;
+                std::thread::sleep(FREED / 100);
+                compute.give_back();
+            }
+        }
+        match compute.memory() {
+            Some(memory) if need > memory.free => Err(too_large(need, memory.free, compute)),
+            _ => Ok(()),
+        }
+    }
+
     fn keep(&self) -> Keep {
         self.0.keep()
     }
@@ -368,6 +392,25 @@ impl Engine {
         let digest = Sha256::new().chain_update(self.0.salt).chain_update(token).finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// Says what a transcriber needs, what there is, and which one would do.
+fn too_large(need: u64, free: u64, compute: &Compute) -> Error {
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let other = match largest_fitting(free, compute.dtype, true) {
+        Some(name) => format!("{name} fits"),
+        None => "no known model fits: end what else uses the device, or use --device cpu".into(),
+    };
+    let halved = match compute.dtype {
+        DType::F32 => "; --compute-type float16 needs half",
+        _ => "",
+    };
+    Error::OutOfMemory(format!(
+        "the model needs {:.1} GB of memory on {}, where {:.1} GB are free; {other}{halved}",
+        gigabytes(need),
+        compute.name(),
+        gigabytes(free)
+    ))
 }
 
 fn private_folder() -> Result<TempDir> {
@@ -398,5 +441,19 @@ fn sweep(engine: Weak<Inner>) {
     });
     if let Err(reason) = started {
         tracing::warn!(%reason, "idle models will not be unloaded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_does_not_fit_is_refused_with_numbers_and_another_one() {
+        let compute = Compute { dtype: DType::F16, ..Compute::cpu() };
+        let told = too_large(4_500_000_000, 4_000_000_000, &compute).to_string();
+        assert_eq!(told, "the model needs 4.5 GB of memory on cpu, where 4.0 GB are free; large-v3-turbo fits");
+        let none = too_large(4_500_000_000, 100_000_000, &Compute::cpu()).to_string();
+        assert!(none.contains("no known model fits") && none.ends_with("--compute-type float16 needs half"), "{none}");
     }
 }

@@ -86,6 +86,23 @@ impl<T> Shelf<T> {
         Ok(item)
     }
 
+    /// Lets go of everything that nobody uses and that need not stay. Whether there was anything.
+    pub(super) fn dismiss_idle(&self, keep: &Keep) -> bool {
+        let mut state = self.state();
+        let idle: Vec<String> = state
+            .warm
+            .iter()
+            .filter(|(name, place)| !keep.pinned.contains(name) && !place.is_in_use())
+            .map(|(name, _)| name.clone())
+            .collect();
+        let leaving: Vec<_> = idle.iter().filter_map(|name| state.warm.remove(name)).collect();
+        drop(state);
+        for name in idle {
+            tracing::info!(model = name, "unloaded to make room");
+        }
+        !leaving.is_empty()
+    }
+
     /// Lets go of what nobody has used for longer than `keep` says.
     pub(super) fn sweep(&self, keep: &Keep) {
         let Some(idle) = keep.idle else { return };
@@ -208,6 +225,21 @@ mod tests {
         put(&shelf, "d", &keep(2), 0);
         assert_eq!(shelf.names().0, ["c", "d"]);
         assert_eq!(*busy + *other, 2);
+    }
+
+    #[test]
+    fn room_is_made_by_what_nobody_uses_and_is_not_pinned() {
+        let shelf = Shelf::default();
+        let keep = Keep { pinned: vec!["a".into()], ..keep(4) };
+        for name in ["a", "b", "c"] {
+            put(&shelf, name, &keep, 0);
+        }
+        let used = put(&shelf, "b", &keep, 0);
+        assert!(shelf.dismiss_idle(&keep));
+        assert_eq!(shelf.names().0, ["a", "b"]);
+        assert!(!shelf.dismiss_idle(&keep), "nothing else can leave");
+        drop(used);
+        assert!(shelf.dismiss_idle(&keep));
     }
 
     #[test]

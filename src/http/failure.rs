@@ -177,10 +177,8 @@ impl From<Error> for Failure {
             Error::Machine(_) => machine(&text),
             Error::OutOfMemory(_) => {
                 tracing::error!("{text}");
-                unavailable(
-                    "the server's GPU has too little memory for this request; ask for a smaller batch_size or model",
-                )
-                .named("out_of_memory")
+                // Says which model would do.
+                unavailable(&text).named("out_of_memory")
             }
             // The log has the reason once already.
             Error::DeviceLost(_) => {
@@ -278,18 +276,12 @@ mod tests {
             assert_eq!(response.status(), status);
             assert_eq!(response.headers().get("x-should-retry").map(|v| v.as_bytes()), Some(&b"false"[..]), "{status}");
         }
-        for (error, code) in [
-            (Error::OutOfMemory("12 GB of /models".into()), "out_of_memory"),
-            (Error::DeviceLost("CUDA_ERROR_ECC_UNCORRECTABLE".into()), "device_lost"),
-        ] {
-            let failure = Failure::from(error);
-            assert_eq!((failure.status.as_u16(), failure.code), (503, Some(code)));
-            assert!(
-                failure.retry_after.is_some()
-                    && !failure.message.contains("/models")
-                    && !failure.message.contains("ECC")
-            );
-        }
+        let full = Failure::from(Error::OutOfMemory("12 GB are needed; small fits".into()));
+        assert_eq!((full.status.as_u16(), full.code), (503, Some("out_of_memory")));
+        let lost = Failure::from(Error::DeviceLost("CUDA_ERROR_ECC_UNCORRECTABLE".into()));
+        assert_eq!((lost.status.as_u16(), lost.code), (503, Some("device_lost")));
+        assert!(full.message.contains("small fits") && !lost.message.contains("ECC"));
+        assert!(full.retry_after.is_some() && lost.retry_after.is_some());
         assert!(!Failure::from(Error::Bug("secret detail".into())).message.contains("secret"));
         assert!(!Failure::from(Error::Machine("cannot write `/home/x`".into())).message.contains("/home"));
     }

@@ -158,7 +158,36 @@ async fn metrics(app: Data<App>) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use serde_json::Value;
+
     use super::*;
+    use crate::{
+        device::Compute,
+        engine::{Engine, EngineOptions},
+        settings::Settings,
+        weights::{Store, StoreOptions},
+    };
+
+    #[actix_web::test]
+    async fn a_device_that_has_failed_shows_in_every_probe() {
+        let engine =
+            Engine::new(Store::open(&StoreOptions::default()).unwrap(), Compute::cpu(), EngineOptions::default());
+        let app = App::new(engine, Settings::default());
+        let service = init_service(crate::http::application(&app)).await;
+        for failed in [false, true] {
+            for (path, sound, broken) in
+                [("/health", "ok", "failed"), ("/ready", "ready", "failed"), ("/live", "live", "live")]
+            {
+                let answer = call_service(&service, TestRequest::get().uri(path).to_request()).await;
+                let code = answer.status().as_u16();
+                let body: Value = read_body_json(answer).await;
+                let status = if failed { broken } else { sound };
+                assert_eq!((code == 503, body["status"].as_str()), (status == "failed", Some(status)), "{path}");
+            }
+            app.engine().health().lose("an ECC error");
+        }
+    }
 
     #[test]
     fn the_version_of_candle_is_the_one_in_use() {

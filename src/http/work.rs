@@ -314,6 +314,26 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn work_that_a_lost_device_leaves_behind_is_told_soon() {
+        let app = app(Settings::default());
+        let work = Work::enter(&app).unwrap();
+        let running = work.start(|job| {
+            while job.watch().check().is_ok() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            job.watch().check()
+        });
+        app.engine().health().lose("an ECC error");
+        let failure = running.await.unwrap_err();
+        assert_eq!((failure.status.as_u16(), failure.code), (503, Some("device_lost")));
+        let refused = Work::enter(&app).map(drop).unwrap_err();
+        assert_eq!((refused.status.as_u16(), refused.code), (503, Some("device_lost")));
+        drop(work);
+        app.settle(Duration::from_secs(5)).await;
+        assert_eq!(app.engine().admission().load().0, 0, "its thread has ended");
+    }
+
+    #[actix_web::test]
     async fn work_whose_client_has_left_is_cancelled() {
         let app = app(Settings::default());
         let work = Work::enter(&app).unwrap();

@@ -213,7 +213,7 @@ pub struct Given {
     /// Processor threads [default: all cores]
     #[arg(long, env = "PALABRA_THREADS", value_name = "N", help_heading = "Machine", hide_env_values = true)]
     pub threads: Option<usize>,
-    /// Chunks that are written side by side [default: 16]
+    /// Chunks that are written side by side on each device; fewer where its memory ends [default: 16]
     #[arg(short, long, env = "PALABRA_BATCH_SIZE", value_name = "N", help_heading = "Machine", hide_env_values = true)]
     pub batch_size: Option<usize>,
 }

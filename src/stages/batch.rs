@@ -38,6 +38,8 @@ pub struct Batch {
     /// What the aligner heads read of it, where there are any.
     states: Option<States>,
     listened: u64,
+    /// Chunks that one call of the encoder takes.
+    encoded_at_once: usize,
 }
 
 /// What the aligner heads read of the chunks in all slots. Written in place: buffers that come and go with every chunk would
@@ -93,7 +95,8 @@ impl Batch {
         let compute = transcriber.compute();
         let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?;
         let states = States::new(&transcriber, slots)?;
-        Ok(Self { cache, heard: vec![None; slots], states, listened: 0, transcriber })
+        let encoded_at_once = encoded_at_once(&transcriber, slots);
+        Ok(Self { cache, heard: vec![None; slots], states, listened: 0, encoded_at_once, transcriber })
     }
 
     /// How many rows fit.
@@ -114,6 +117,7 @@ impl Batch {
                 large.iter().try_for_each(|large| large.take_over(small))?;
                 self.states = large;
             }
+            self.encoded_at_once = encoded_at_once(&self.transcriber, slots);
         }
         Ok(())
     }
@@ -127,11 +131,6 @@ impl Batch {
         Some(free.remove(place))
     }
 
-    /// Chunks that one call of the encoder takes.
-    pub fn encoded_at_once(&self) -> usize {
-        if self.transcriber.compute().device.is_cpu() { ENCODED_AT_ONCE_ON_CPU } else { usize::MAX }
-    }
-
     /// Encodes chunks into their slots, where these do not hear them already.
     ///
     /// # Errors
@@ -142,16 +141,17 @@ impl Batch {
             places.iter().copied().filter(|&(slot, key, _)| !hears(slot, key)).collect();
         let transcriber = self.transcriber.clone();
         let compute = transcriber.compute();
-        for group in new.chunks(self.encoded_at_once().min(new.len().max(1))) {
+        for group in new.chunks(self.encoded_at_once.min(new.len().max(1))) {
             let bins = transcriber.config().num_mel_bins;
             let mel: Vec<f32> = group
                 .par_iter()
                 .flat_map_iter(|(_, _, chunk)| transcriber.mel().compute(chunk.audio.samples()))
                 .collect();
-            let mel =
-                Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?.to_dtype(compute.dtype)?;
+            let mel = Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?;
+            // The heads read the features as they are, the encoder in its own numbers.
+            let input = mel.to_dtype(compute.dtype)?;
             let (features, taps) =
-                transcriber.whisper().encoder.forward_tapped(&mel, ears::taps(transcriber.heads())?)?;
+                transcriber.whisper().encoder.forward_tapped(&input, ears::taps(transcriber.heads())?)?;
             let slots: Vec<usize> = group.iter().map(|&(slot, ..)| slot).collect();
             slots.iter().for_each(|&slot| self.heard[slot] = None);
             transcriber.whisper().decoder.listen(&features, &slots, &mut self.cache)?;
@@ -335,6 +335,14 @@ impl Batch {
         let states = decoder.forward(tokens, slots, &mut self.cache)?; // (B, T, d_model)
         let states = states.narrow(1, place, 1)?.squeeze(1)?.contiguous()?; // (B, d_model)
         Ok(decoder.logits(&states)?)
+    }
+}
+
+/// Chunks that one call of the encoder takes beside `slots` slots: as many as the device has memory for.
+fn encoded_at_once(transcriber: &Transcriber, slots: usize) -> usize {
+    match transcriber.compute().memory() {
+        Some(memory) => transcriber.need().chunks(memory.free, slots),
+        None => ENCODED_AT_ONCE_ON_CPU,
     }
 }
 

@@ -63,9 +63,9 @@ impl Network {
                 let bins = mel.n_mels();
                 let values: Vec<f32> = jobs.iter().flat_map(|job| mel.compute(job.audio.samples())).collect();
                 let mel = Tensor::from_vec(values, (jobs.len(), MEL_FRAMES, bins), &compute.device)?;
-                let mel = mel.to_dtype(compute.dtype)?;
                 let taps = taps(heads)?;
-                let (_, states) = encoder.forward_tapped(&mel, taps)?;
+                // The heads read the features as they are, the encoder in its own numbers.
+                let (_, states) = encoder.forward_tapped(&mel.to_dtype(compute.dtype)?, taps)?;
                 let one = |(index, job): (usize, &&Listen)| {
                     let head = head(heads, job.language)
                         .ok_or_else(|| Error::Bug(format!("no head hears {}", job.language)))?;

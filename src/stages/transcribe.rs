@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{language::LanguageChoice, row::Gates, rules};
+use super::{budget::Need, language::LanguageChoice, row::Gates, rules};
 use crate::{
     audio::mel::LogMel,
     device::Compute,
@@ -143,6 +143,12 @@ impl Transcriber {
     /// Where it runs.
     pub fn compute(&self) -> &Compute {
         &self.compute
+    }
+
+    /// What it needs of its device's memory.
+    pub fn need(&self) -> Need {
+        let taps = self.heads.first().map_or(0, |head| head.config.taps.len());
+        Need::of(self.config(), self.compute.dtype, taps)
     }
 
     /// Refuses options that this checkpoint cannot serve.

@@ -110,7 +110,8 @@ pub struct Writer {
     finished: Vec<(Key, Result<Outcome>)>,
 }
 
-/// Slots that a new batch has; more come as they are needed.
+/// Slots that a new batch has on a CPU; more come as they are needed. On a GPU, which shares its memory with nobody, all are
+/// there from the start and stay where they are.
 const FIRST_SLOTS: usize = 4;
 /// Jobs of a request without company that are taken in at a time on a CPU.
 const INTAKE_ALONE_ON_CPU: usize = 2;
@@ -118,7 +119,7 @@ const INTAKE_ALONE_ON_CPU: usize = 2;
 const INTAKE_ON_GPU: usize = 16;
 
 impl Writer {
-    /// A stage of at most `places` rows around a checkpoint. Where requests are `shared`, chunks on a CPU are encoded one
+    /// A stage of at most `places` rows around a checkpoint, fewer where the device has no memory for so many. Where requests are `shared`, chunks on a CPU are encoded one
     /// by one: whoever comes meanwhile waits for the one at work.
     pub fn new(transcriber: Arc<Transcriber>, places: usize, shared: bool) -> Self {
         let intake = match (transcriber.compute().device.is_cpu(), shared) {
@@ -126,12 +127,24 @@ impl Writer {
             (true, false) => INTAKE_ALONE_ON_CPU,
             (false, _) => INTAKE_ON_GPU,
         };
-        Self { transcriber, places: places.max(1), intake, batch: None, active: Vec::new(), finished: Vec::new() }
+        let compute = transcriber.compute();
+        let fitting = compute.memory().map_or(places, |memory| transcriber.need().slots(memory.free, places)).max(1);
+        if fitting < places {
+            tracing::warn!(
+                device = compute.name(),
+                places = fitting,
+                "the device has memory for {fitting} chunks side by side, not {places}; --batch-size asks for fewer"
+            );
+        }
+        Self { transcriber, places: fitting, intake, batch: None, active: Vec::new(), finished: Vec::new() }
     }
 
     /// Finds slots for jobs, makes room for them, and encodes what they hear.
     fn seat(&mut self, jobs: &[(Key, Arc<Job>)]) -> Result<Vec<usize>> {
-        let needed = (self.active.len() + jobs.len()).next_power_of_two().min(self.places);
+        let needed = match self.transcriber.compute().device.is_cpu() {
+            true => (self.active.len() + jobs.len()).next_power_of_two().min(self.places),
+            false => self.places,
+        };
         let batch = match &mut self.batch {
             Some(batch) => batch,
             none => none.insert(Batch::new(self.transcriber.clone(), needed.max(FIRST_SLOTS.min(self.places)))?),

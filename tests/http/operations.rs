@@ -1,9 +1,12 @@
 //! What probes, dashboards and readers of the documentation see.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use libtest_mimic::Trial;
-use palabra::settings::Settings;
+use palabra::{Error, http::Phase, settings::Settings};
 
 use super::{
     client::{self, Form},
@@ -24,6 +27,10 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         plain("operations::the_document_tells_of_every_route", the_document_tells_of_every_route),
         plain("operations::metrics_count_requests", metrics_count_requests),
         plain("operations::a_model_that_cannot_be_had_ends_the_service", a_model_that_cannot_be_had_ends_the_service),
+        plain(
+            "operations::a_device_that_fails_is_told_at_once_and_ends_the_service",
+            a_device_that_fails_ends_the_service,
+        ),
         trial("operations::ready_waits_for_models", &needs.sample, |_| ready_waits_for_models()),
         trial("operations::health_answers_while_all_cores_compute", &needs.sample, |sample| {
             health_answers_while_all_cores_compute(&std::fs::read(sample).unwrap());
@@ -40,6 +47,7 @@ fn health_is_the_union_of_both_versions() {
     assert_eq!((&body["device_available"], &body["device_in_use"]), (&"cpu".into(), &"cpu".into()));
     assert_eq!((&body["cuda_available"], &body["cuda_available_torch"]), (&false.into(), &false.into()));
     assert_eq!(body["cuda_consistency_ok"], true);
+    assert_eq!((&body["devices"], &body["compute_type"]), (&"cpu".into(), &"float32".into()));
     assert!(body.as_object().unwrap().contains_key("torch_version") && body["torch_version"].is_null());
     assert!(body["candle_version"].is_string());
     assert_eq!(client::get(service.address, "/live", &[]).json()["status"], "live");
@@ -101,6 +109,34 @@ fn metrics_count_requests() {
     let page = client::get(service.address, "/metrics", &[]);
     assert!(page.text().ends_with("# EOF\n") && !page.text().contains("secret"));
     assert!(page.header("content-type").is_some_and(|value| value.starts_with("application/openmetrics-text")));
+}
+
+fn a_device_that_fails_ends_the_service() {
+    let mut service = Service::start(service::settings());
+    assert_eq!(client::get(service.address, "/ready", &[]).status, 200);
+    // Half of a request has come when the device fails.
+    let body = Form::default().file("audio_file", "a.wav", &client::silence(5.0)).body();
+    let (first, second) = body.split_at(body.len() / 2);
+    let length = format!("Content-Length: {}", body.len());
+    let mut request = client::head("POST", "/transcribe/", &[&Form::content_type(), &length]);
+    request.extend(b"\r\n");
+    request.extend(first);
+    let mut stream = client::connect(service.address);
+    stream.write_all(&request).unwrap();
+    eventually("the request is inside", Duration::from_secs(5), || service.inside() == 1);
+
+    let failed = Instant::now();
+    service.app.engine().health().lose("an ECC error");
+    assert_eq!(service.app.readiness().phase(), Phase::Failed, "at once, whoever asks");
+    stream.write_all(second).unwrap();
+    let reply = client::receive(stream);
+    assert_eq!((reply.status, reply.detail().contains("the service restarts")), (503, true), "{}", reply.text());
+    assert!(reply.header("retry-after").is_some());
+    let closed = || std::net::TcpStream::connect(service.address).is_err();
+    eventually("it ends by itself", Duration::from_secs(10), closed);
+    let outcome = service.stop();
+    assert!(matches!(&outcome, Err(Error::DeviceLost(reason)) if reason == "an ECC error"), "{outcome:?}");
+    assert!(failed.elapsed() < Duration::from_secs(15), "{:?}", failed.elapsed());
 }
 
 fn a_model_that_cannot_be_had_ends_the_service() {

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use libtest_mimic::{Failed, Trial};
 use palabra::{
     audio::decode::{Decoded, Limits, decode_file},
-    device::Compute,
+    device::{Compute, Devices},
     engine::{Engine, EngineOptions},
     progress::Watch,
     weights::{Store, StoreOptions},
@@ -53,8 +53,13 @@ pub fn weights(name: &str) -> Result<PathBuf, String> {
 
 /// An engine on the CPU that stays with the models on this machine.
 pub fn engine(options: EngineOptions) -> Engine {
+    engine_on(Compute::cpu(), options)
+}
+
+/// The same on other devices.
+pub fn engine_on(devices: impl Into<Devices>, options: EngineOptions) -> Engine {
     let store = Store::open(&StoreOptions { quiet: true, offline: true, ..StoreOptions::default() }).unwrap();
-    Engine::new(store, Compute::cpu(), options)
+    Engine::new(store, devices, options)
 }
 
 /// The samples of a file.

@@ -1,6 +1,7 @@
 //! Whisper (Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision"), as openai/whisper's
 //! `model.py` defines it, with the tensor names of the hub's checkpoints. GELU is the erf form, layer norms use 1e-5.
 
+pub mod checkpoints;
 mod decoder;
 mod encoder;
 pub mod tokenizer;

@@ -4,7 +4,6 @@
 //! [`cards`] holds data sheets; [`estimate`] says how long that takes under stated assumptions.
 
 pub mod cards;
-pub mod checkpoints;
 pub mod estimate;
 pub mod listeners;
 mod report;
@@ -14,7 +13,11 @@ pub mod work;
 use std::process::ExitCode;
 
 use clap::Args;
-use palabra::{Error, Result, device::ComputeType, models::whisper::Config};
+use palabra::{
+    Error, Result,
+    device::ComputeType,
+    models::whisper::{Config, checkpoints},
+};
 
 use self::{cards::Peak, estimate::Assumptions};
 use crate::cli::streams;

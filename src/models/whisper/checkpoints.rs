@@ -1,9 +1,9 @@
 //! The dimensions of Whisper's published checkpoints (openai/whisper, `ModelDimensions`; the `config.json` of the hub's).
 
-use palabra::models::whisper::Config;
+use super::Config;
 
 /// Names, and width, encoder layers, decoder layers, heads, mel bins, vocabulary.
-const KNOWN: [(&str, [usize; 6]); 15] = [
+const KNOWN: [(&str, [usize; 6]); 16] = [
     ("tiny.en", [384, 4, 4, 6, 80, 51_864]),
     ("tiny", [384, 4, 4, 6, 80, 51_865]),
     ("base.en", [512, 6, 6, 8, 80, 51_864]),
@@ -17,6 +17,7 @@ const KNOWN: [(&str, [usize; 6]); 15] = [
     ("large-v3", [1280, 32, 32, 20, 128, 51_866]),
     ("large-v3-turbo", [1280, 32, 4, 20, 128, 51_866]),
     ("distil-small.en", [768, 12, 4, 12, 80, 51_864]),
+    ("distil-medium.en", [1024, 24, 2, 16, 80, 51_864]),
     ("distil-large-v2", [1280, 32, 2, 20, 80, 51_865]),
     ("distil-large-v3", [1280, 32, 2, 20, 128, 51_866]),
 ];
@@ -45,6 +46,27 @@ pub fn find(name: &str) -> Option<Config> {
     })
 }
 
+/// Whether a checkpoint knows more than English.
+pub fn is_multilingual(name: &str) -> bool {
+    !name.ends_with(".en") && !name.contains("distil")
+}
+
+/// The numbers in the weights of a checkpoint with these dimensions.
+pub fn parameters(config: &Config) -> usize {
+    let (width, square) = (config.d_model, config.d_model * config.d_model);
+    // Four projections, of which the keys' has no bias; the MLP; a layer norm for each of the parts.
+    let (attention, mlp, norm) = (4 * square + 3 * width, 8 * square + 5 * width, 2 * width);
+    let encoder = (3 * config.num_mel_bins * width + width)
+        + (3 * square + width)
+        + config.max_source_positions * width
+        + config.encoder_layers * (attention + mlp + 2 * norm)
+        + norm;
+    let decoder = (config.vocab_size + config.max_target_positions) * width
+        + config.decoder_layers * (2 * attention + mlp + 3 * norm)
+        + norm;
+    encoder + decoder
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +79,15 @@ mod tests {
         }
         assert_eq!(find("whisper-base"), find("base"));
         assert_eq!(find("gigantic"), None);
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_published_table() {
+        // openai/whisper's README, in millions.
+        for (name, millions) in [("tiny", 39), ("base", 74), ("small", 244), ("medium", 769), ("large-v2", 1550)] {
+            let counted = parameters(&find(name).unwrap()) as f64 / 1e6;
+            assert!((counted / f64::from(millions) - 1.0).abs() < 0.04, "{name}: {counted}");
+        }
+        assert_eq!(parameters(&find("base").unwrap()), 72_593_920, "the tensors of the file");
     }
 }
