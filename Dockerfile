@@ -49,7 +49,8 @@ RUN . /environment && cargo chef cook --release --locked --bin palabra --feature
 
 FROM dependencies AS build
 COPY . /source
-RUN . /environment && cargo build --release --locked --bin palabra --features "$FEATURES"
+RUN . /environment && cargo build --release --locked --bin palabra --features "$FEATURES" \
+    && install -D target/release/palabra /out/palabra
 
 FROM ${CPU_IMAGE} AS runtime-cpu
 FROM ${CUDA_IMAGE} AS runtime-cuda
@@ -61,7 +62,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 # Anyone may write here, so that --user "$(id -u)" works as well: files then belong to the caller.
 RUN useradd --system --uid 10001 --home-dir /app --no-create-home palabra \
     && install -d -m 1777 /app/model_cache /app/model_cache/whisper /app/model_cache/huggingface /audio
-COPY --from=build /source/target/release/palabra /usr/local/bin/palabra
+COPY --from=build /out/palabra /usr/local/bin/palabra
 # The folders of the service that this one replaces. What the GPU's driver compiles is kept beside the models, so that only
 # the first start waits for it. A container is reached from outside or not at all: the ports that are published say who
 # may come in.

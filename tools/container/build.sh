@@ -68,47 +68,50 @@ forget_images() {
             >/dev/null 2>&1 || true
 }
 
-# In place of rust:1.95-bookworm: that root with C's compiler and this machine's own Rust, registry, certificates and settings
-# of cargo and pip. What cargo has already compiled for this machine lies where the Dockerfile compiles. Cargo takes of it
-# what is unchanged, provided that the registry has the same path; files that name the old place find it through a link.
+# In place of rust:1.95-bookworm: that root with C's compiler, and this machine's certificates and settings of cargo and pip.
+# Its Rust and what cargo has fetched and compiled come in as mounts.
 rust_root() {
-    local rust home target
-    rust=$(rustc --print sysroot)
-    home=${CARGO_HOME:-$HOME/.cargo}
-    target=${CARGO_TARGET_DIR:-$PWD/target}/release
-    rust_image="localhost/palabra-check/rust:$({ rustc -vV && cat Cargo.lock; } | sha256sum | cut -c1-16)"
-    has_image "$rust_image" && return
+    local home=$1 mounted file
+    echo "buildah: that Debian with C's compiler"
     forget_images
-    echo "buildah: that Debian with this machine's Rust"
     container=$(builder from "$root_image")
     builder run "$container" -- sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends build-essential ca-certificates' \
         >"$folder/rust.log" 2>&1 || fail "C's compiler could not be installed: see $folder/rust.log"
-    local mounted
     mounted=$(builder mount "$container")
-    mkdir -p "$mounted/usr/local/rust" "$mounted$home" "$mounted/source/target/release"
-    tar -C "$rust" --exclude=./share -c . | tar -C "$mounted/usr/local/rust" -x
-    [ ! -d "$home/registry" ] || cp -a "$home/registry" "$mounted$home/"
-    if [ -d "$target/deps" ]; then
-        (cd "$target" && find deps build .fingerprint -type f \
-            \( -path 'deps/*' \( -name '*.rlib' -o -name '*.rmeta' -o -name '*.so' -o -name '*.d' \) -o -not -path 'deps/*' \) \
-            -not -path '*palabra*' -print0 | tar -c --null -T -) | tar -C "$mounted/source/target/release" -x
-        mkdir -p "$(dirname "$mounted${target%/release}")"
-        ln -s /source/target "$mounted${target%/release}"
-    fi
-    local file
     for file in "$home/config.toml" /etc/pip.conf "$HOME/.config/pip/pip.conf"; do
         [ ! -f "$file" ] || install -D -m 644 "$file" "$mounted$file"
     done
     [ ! -f /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$mounted/etc/ssl/certs/"
+    # Files that cargo has generated name the folder that they were generated in.
+    mkdir -p "$mounted/source" "$(dirname "$mounted$compiled")"
+    ln -s /source/target "$mounted$compiled"
     builder config --env "PATH=/usr/local/rust/bin:$home/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
         --env "CARGO_HOME=$home" "$container"
     commit "$container" "$rust_image"
 }
 
-# image_of CONTEXT STAGE TAG: the Dockerfile up to a stage, from the cache as far as it goes.
+# What cargo has compiled of the dependencies, as links where the file system allows: it takes from there what is unchanged.
+reuse_compiled() {
+    local release="$folder/target-$DEVICE/release" kind link
+    [ ! -d "$release" ] && [ -d "$compiled/release/deps" ] || return 0
+    mkdir -p "$release"
+    for kind in deps build .fingerprint; do
+        link=()
+        [ "$kind" != deps ] || link=(--link)
+        (cd "$compiled/release" && find "$kind" -type f -not -path '*palabra*' \
+            \( -not -path 'deps/*' -o -name '*.rlib' -o -name '*.rmeta' -o -name '*.so' -o -name '*.d' \) -print0 \
+            | xargs -0 cp --parents --preserve=all "${link[@]}" --target-directory="$release" 2>"$folder/reuse.log") \
+            || echo "what cargo has compiled cannot be used whole: see $folder/reuse.log"
+    done
+}
+
+# image_of CONTEXT STAGE TAG OPTION...: the Dockerfile up to a stage, from the cache as far as it goes.
 image_of() {
-    builder build --layers --format docker --target "$2" --tag "$3" --build-arg "DEVICE=$DEVICE" --build-arg "BUILD_IMAGE=$rust_image" \
-        --build-arg "CPU_IMAGE=$root_image" --build-arg "CUDA_IMAGE=$root_image" --build-arg "FEATURES=${FEATURES:-}" "$1"
+    local context=$1 stage=$2 tag=$3
+    shift 3
+    builder build --layers --format docker --target "$stage" --tag "$tag" --build-arg "DEVICE=$DEVICE" \
+        --build-arg "BUILD_IMAGE=$rust_image" --build-arg "CPU_IMAGE=$root_image" --build-arg "CUDA_IMAGE=$root_image" \
+        --build-arg "FEATURES=${FEATURES:-}" "$@" "$context"
 }
 
 build() {
@@ -118,24 +121,43 @@ build() {
         debian_tool debootstrap debootstrap || return 0
         debian_root
     fi
-    rust_root
-    image_of . service "$service_image" 2>&1 | tee "$folder/build.log" | grep --line-buffered -E '^(\[[0-9/]*\] STEP|STEP|error|warning: unused)|Compiling palabra|Finished|--> Using cache' \
-        || fail "the image was not built: see $folder/build.log"
+    local home=${CARGO_HOME:-$HOME/.cargo} rust
+    rust=$(rustc --print sysroot)
+    compiled=${CARGO_TARGET_DIR:-$PWD/target}
+    rust_image="localhost/palabra-check/rust:$({ rustc -vV && echo "$rust $home $compiled"; } | sha256sum | cut -c1-16)"
+    has_image "$rust_image" || rust_root "$home"
+    reuse_compiled
+    mkdir -p "$home/registry" "$folder/target-$DEVICE"
+    local mounts=(--volume "$rust:/usr/local/rust:ro" --volume "$home/registry:$home/registry"
+        --volume "$folder/target-$DEVICE:/source/target")
+    built build "${mounts[@]}"
     echo "dependencies that were compiled: $(sed -n '/ AS dependencies$/,/ AS build$/p' "$folder/build.log" | grep -c '^ *Compiling')"
-    changed_source
+    # The stage that people get, without those mounts.
+    built service
+    changed_source "${mounts[@]}"
+}
+
+# built STAGE OPTION...: its image, with what is worth saying.
+built() {
+    local stage=$1
+    shift
+    image_of . "$stage" "localhost/palabra-check/$stage-$DEVICE" "$@" 2>&1 | tee "$folder/build.log" \
+        | grep --line-buffered -E '^(\[[0-9/]*\] STEP|STEP|error|warning: unused)|Compiling palabra|Finished|--> Using cache' \
+        || fail "the image was not built: see $folder/build.log"
 }
 
 # A change of the source, a new file and a new version of Palabra leave the layer of the dependencies as it is.
+# OPTION...: those of the build.
 changed_source() {
     local before after copy="$folder/changed"
-    before=$(image_of . dependencies localhost/palabra-check/before 2>&1 | tail -n 1)
+    before=$(image_of . dependencies localhost/palabra-check/before "$@" 2>&1 | tail -n 1)
     rm -rf "$copy" && mkdir "$copy"
     tar -c --exclude=./target --exclude=./.git . | tar -C "$copy" -x
     echo '//! Nothing.' >"$copy/src/unused.rs"
     echo '// Changed.' >>"$copy/src/main.rs"
     sed -i '/^name = "palabra"$/{n;s/^version = .*/version = "99.0.0"/}' "$copy/Cargo.toml" "$copy/Cargo.lock"
     cmp -s Cargo.toml "$copy/Cargo.toml" && fail "the version in Cargo.toml was not found"
-    after=$(image_of "$copy" dependencies localhost/palabra-check/after 2>&1 | tail -n 1)
+    after=$(image_of "$copy" dependencies localhost/palabra-check/after "$@" 2>&1 | tail -n 1)
     rm -rf "$copy"
     [[ -n $before && $before == "$after" ]] || fail "a change of the source compiles the dependencies again ($before, $after)"
     echo "a change of the source leaves the dependencies' layer as it was ($before)"
