@@ -218,6 +218,7 @@ fn gpu() {
             "decoder self-attention",
             "decoder cross-attention",
             "logits and choice",
+            "step and choice in a batch",
             "whole recording",
             "whole recording, speakers",
         ]

@@ -8,8 +8,9 @@ mod report;
 mod subject;
 mod whisper;
 mod whole;
+mod writing;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
 use palabra::{
@@ -17,7 +18,6 @@ use palabra::{
     device::{Compute, ComputeType, DeviceChoice, Devices},
     engine,
     progress::Watch,
-    stages::transcribe::Transcriber,
     weights::{Role, Store, StoreOptions},
 };
 
@@ -199,7 +199,7 @@ impl Bench<'_> {
     fn whisper(&self, model: &str) -> Result<Group> {
         let mut group = Group::new(model, self.compute);
         let folder = self.store.resolve_transcriber(model, self.plan.watch)?;
-        let load = |compute: &Compute| -> Result<Transcriber> { engine::transcriber(&folder, compute) };
+        let load = |compute: &Compute| engine::transcriber(&folder, compute).map(Arc::new);
         let ours = match load(self.compute) {
             Err(error) if is_out_of_memory(&error) => {
                 group.leave_out("every stage", None, "the model does not fit the device's memory");
