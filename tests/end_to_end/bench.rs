@@ -22,6 +22,7 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         trial("bench_refuses_what_cannot_be_measured", &Ok(()), |()| refusals()),
         trial("bench_cost_is_what_the_decision_says", &Ok(()), |()| cost()),
         trial("bench_gpu_measures_every_stage_on_the_cpu", &needs.tiny, |_| gpu()),
+        trial("bench_gpu_measures_one_stage_alone", &needs.tiny, |_| one_stage()),
         trial("bench_gpu_refuses_what_cannot_be_measured", &Ok(()), |()| gpu_refusals()),
     ]
 }
@@ -217,6 +218,7 @@ fn gpu() {
             "decoder self-attention",
             "decoder cross-attention",
             "logits and choice",
+            "step and choice in a batch",
             "whole recording",
             "whole recording, speakers",
         ]
@@ -248,12 +250,36 @@ fn gpu() {
     }
 }
 
+/// The figures of one stage alone.
+fn one_stage() {
+    let arguments = [
+        "--device",
+        "cpu",
+        "--model",
+        "tiny.en",
+        "--batch-sizes",
+        "1,2",
+        "--rounds",
+        "2",
+        "--json",
+        "--only",
+        "log-mel",
+    ];
+    let output = outcome(palabra().args(["bench", "gpu", "-q"]).args(arguments)).succeeded();
+    let figures: Value = serde_json::from_str(&output.stdout).unwrap();
+    let [group] = list(&figures, "groups") else { panic!("{figures}") };
+    let batches: Vec<f64> = list(group, "stages").iter().map(|stage| number(stage, "batch_size")).collect();
+    assert_eq!((batches, output.stderr.as_str()), (vec![1.0, 2.0], ""));
+    assert!(list(group, "stages").iter().all(|stage| stage["stage"] == "log-mel"), "{figures}");
+}
+
 fn gpu_refusals() {
     let refused = |arguments: &[&str], code: i32, parts: &[&str]| {
         outcome(palabra().args(["bench", "gpu"]).args(arguments)).refused(code, parts);
     };
     refused(&["--batch-sizes", "0"], 2, &["--batch-sizes", "from 1 to"]);
     refused(&["--rounds", "0"], 2, &["--rounds", "between 1 and"]);
+    refused(&["--device", "cpu", "--only", "singing"], 2, &["`singing`", "encoder attention", "voice detection"]);
     refused(&["--device", "auto"], 2, &["--device", "cpu"]);
     refused(&["--device", "cpu", "--compute-type", "float16"], 2, &["--compute-type float16 needs a GPU", "float32"]);
     refused(&["--device", "cpu", "--model", "gigantic"], 2, &["`gigantic`"]);

@@ -1,6 +1,8 @@
 //! Whether a device computes the same as the CPU in f32: no time of a wrong result is worth anything.
 
-use candle_core::{DType, Tensor};
+use std::sync::Arc;
+
+use candle_core::DType;
 use palabra::{
     Result,
     language::Language,
@@ -12,7 +14,8 @@ use palabra::{
 use super::{
     input::Input,
     subject::Output,
-    whisper::{choose, mel},
+    whisper::mel,
+    writing::{Writing, row},
 };
 
 /// A comparison with the CPU.
@@ -76,63 +79,46 @@ fn logit_tolerance(dtype: DType) -> f64 {
 /// Tokens that are compared at most.
 const TOKENS: usize = 48;
 
-/// Writes the text of a chunk greedily on the CPU and feeds it to the device. Where the device would have chosen another
-/// token, that one must have been nearly as good: the difference is how much worse the CPU finds it, in logits.
+/// Lets the device write the text of a chunk as it does in a batch, and the CPU read it. Each of its tokens must be the one
+/// that the CPU would have chosen there, or nearly as good: the difference is how much worse the CPU finds the worst of them,
+/// in logits.
 ///
 /// # Errors
 /// When a tensor operation fails.
-pub fn tokens(ours: &Transcriber, reference: &Transcriber, input: &Input) -> Result<Check> {
-    let mut writers = [Writer::new(ours, input)?, Writer::new(reference, input)?];
-    let tokenizer = reference.tokenizer();
-    let mut next = tokenizer.start_sequence(Language::ENGLISH, Task::Transcribe, false);
-    let mut worst = 0f64;
-    for _ in 0..TOKENS {
-        let [ours, reference] = &mut writers;
-        let (chosen, seen) = (ours.choose(&next)?, reference.logits(&next)?);
-        let best = argmax(&seen);
-        // A device that gives no numbers, or a token that is none, is as wrong as can be.
-        let worse = seen.get(chosen as usize).map_or(f64::INFINITY, |logit| f64::from(seen[best] - logit));
-        worst = worst.max(worse);
-        if best as u32 == tokenizer.end() {
+pub fn tokens(ours: &Arc<Transcriber>, reference: &Transcriber, input: &Input) -> Result<Check> {
+    let mut writing = Writing::new(ours, input, 1)?;
+    writing.begin()?;
+    for _ in 1..TOKENS {
+        if !writing.step()? {
             break;
         }
-        next = vec![best as u32];
     }
-    Ok(Check { what: "tokens of a chunk".into(), difference: worst, tolerance: logit_tolerance(ours.compute().dtype) })
+    let difference = worst(writing.text(), reference, input)?;
+    Ok(Check { what: "tokens of a chunk".into(), difference, tolerance: logit_tolerance(ours.compute().dtype) })
 }
 
-/// A transcriber that hears one chunk.
-struct Writer<'a> {
-    transcriber: &'a Transcriber,
-    cache: KvCache,
-}
-
-impl<'a> Writer<'a> {
-    fn new(transcriber: &'a Transcriber, input: &Input) -> Result<Self> {
-        let compute = transcriber.compute();
-        let mut cache = KvCache::new(transcriber.config(), 1, compute.dtype, &compute.device)?;
-        let features = transcriber.whisper().encode(&mel(transcriber, input, 1)?)?;
-        transcriber.whisper().decoder.listen(&features, &[0], &mut cache)?;
-        Ok(Self { transcriber, cache })
+/// How much worse than its own choice the reference finds the worst token of a text, in logits.
+fn worst(text: Vec<u32>, reference: &Transcriber, input: &Input) -> Result<f64> {
+    let compute = reference.compute();
+    let mut cache = KvCache::new(reference.config(), 1, compute.dtype, &compute.device)?;
+    let features = reference.whisper().encode(&mel(reference, input, 1)?)?;
+    let decoder = &reference.whisper().decoder;
+    decoder.listen(&features, &[0], &mut cache)?;
+    let mut row = row(reference, input, 0)?;
+    let mut next = reference.tokenizer().start_sequence(Language::ENGLISH, Task::Transcribe, false);
+    let mut worst = 0f64;
+    for token in text {
+        let states = decoder.forward(&next, &[0], &mut cache)?; // (1, T, d_model)
+        let last = states.narrow(1, next.len() - 1, 1)?.squeeze(1)?.contiguous()?;
+        let mut logits: Vec<f32> = decoder.logits(&last)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        row.choice().forbid(reference.masks(), &mut logits);
+        // A token that is none, or that may not stand there, is as wrong as can be.
+        let found = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        worst = worst.max(f64::from(logits[argmax(&logits)] - found));
+        row.sampled.push(token);
+        next = vec![token];
     }
-
-    /// The logits behind the last of `tokens`, (1, vocabulary), where they are made.
-    fn forward(&mut self, tokens: &[u32]) -> Result<Tensor> {
-        let decoder = &self.transcriber.whisper().decoder;
-        let states = decoder.forward(tokens, &[0], &mut self.cache)?; // (1, T, d_model)
-        Ok(decoder.logits(&states.narrow(1, tokens.len() - 1, 1)?.squeeze(1)?.contiguous()?)?)
-    }
-
-    /// The same as numbers.
-    fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        Ok(self.forward(tokens)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
-    }
-
-    /// The token that the device chooses behind the last of `tokens`; none that exists where there is none.
-    fn choose(&mut self, tokens: &[u32]) -> Result<u32> {
-        let logits = self.forward(tokens)?;
-        Ok(choose(self.transcriber, &logits)?.first().copied().unwrap_or(u32::MAX))
-    }
+    Ok(worst)
 }
 
 #[cfg(test)]

@@ -78,12 +78,25 @@ pub struct Plan<'a> {
     pub input: &'a Input,
     /// Chunks in a batch.
     pub batches: &'a [usize],
+    /// The stages to measure, by name; all where there is none.
+    pub only: &'a [String],
     /// How often.
     pub rounds: Rounds,
     /// Whether to go on.
     pub watch: &'a Watch<'a>,
     /// Hears what is being done.
     pub tell: &'a dyn Fn(&str),
+}
+
+impl Plan<'_> {
+    fn wants(&self, stage: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == stage)
+    }
+
+    /// Whether one of the stages is to be measured.
+    pub fn wants_any<N>(&self, stages: &[Stage<N>]) -> bool {
+        stages.iter().any(|stage| self.wants(stage.0))
+    }
 }
 
 impl Group {
@@ -112,7 +125,7 @@ impl Group {
     ) -> Result<()> {
         let writes = tokens.as_ref().is_none_or(Check::passed);
         self.checks.extend(tokens);
-        for &stage in stages {
+        for &stage in stages.iter().filter(|stage| plan.wants(stage.0)) {
             (plan.tell)(&format!("{}: {}", self.name, stage.0));
             plan.watch.check()?;
             let wrong = match reference.map(|reference| compare(stage, (ours, compute), reference, plan)).transpose() {
@@ -222,11 +235,13 @@ mod tests {
         Ok(Subject::new(None, Box::new(run)))
     }
 
-    fn measured(off: f32, tokens: Option<Check>) -> Group {
+    fn measured(off: f32, tokens: Option<Check>, only: &[&str]) -> Group {
+        let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
         let input = Input::synthetic();
         let plan = Plan {
             input: &input,
             batches: &[1, 4, 8],
+            only: &only,
             rounds: Rounds { warm_up: 0, counted: 1 },
             watch: &Watch::silent(),
             tell: &|_| {},
@@ -240,7 +255,7 @@ mod tests {
 
     #[test]
     fn right_stages_are_timed_at_every_size_that_fits() {
-        let group = measured(0.0, None);
+        let group = measured(0.0, None, &[]);
         let timed: Vec<_> = group.stages.iter().map(|one| (one.stage.as_str(), one.batch)).collect();
         let all = |name| [1, 4, 8].map(|batch| (name, batch));
         assert_eq!(timed, [&all("constant")[..], &all("hidden"), &all("large")[..2]].concat());
@@ -254,8 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_wanted_is_measured() {
+        let group = measured(0.0, None, &["constant"]);
+        assert!(group.stages.len() == 3 && group.stages.iter().all(|one| one.stage == "constant"));
+        assert!(group.left_out.is_empty() && group.checks.len() == 1);
+    }
+
+    #[test]
     fn wrong_stages_have_no_times() {
-        let group = measured(0.5, None);
+        let group = measured(0.5, None, &[]);
         assert!(!group.is_right());
         assert!(group.stages.iter().all(|one| one.stage != "constant"));
         let reason = &group.left_out[0].reason;
@@ -265,7 +287,7 @@ mod tests {
     #[test]
     fn what_writes_needs_right_tokens() {
         let tokens = Check { what: "tokens of a chunk".into(), difference: 3.0, tolerance: 0.1 };
-        let group = measured(0.0, Some(tokens));
+        let group = measured(0.0, Some(tokens), &[]);
         assert!(!group.is_right());
         let timed: Vec<_> = group.stages.iter().map(|one| one.stage.as_str()).collect();
         assert!(!timed.contains(&"hidden") && timed.contains(&"constant"), "{timed:?}");

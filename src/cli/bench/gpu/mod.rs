@@ -8,8 +8,9 @@ mod report;
 mod subject;
 mod whisper;
 mod whole;
+mod writing;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
 use palabra::{
@@ -17,7 +18,6 @@ use palabra::{
     device::{Compute, ComputeType, DeviceChoice, Devices},
     engine,
     progress::Watch,
-    stages::transcribe::Transcriber,
     weights::{Role, Store, StoreOptions},
 };
 
@@ -52,9 +52,9 @@ pub struct GpuArguments {
     /// Rounds before them
     #[arg(long, value_name = "N", default_value_t = 2)]
     warm_up: usize,
-    /// Leave out whole recordings
-    #[arg(long)]
-    stages_only: bool,
+    /// Only these stages, by their names in the table
+    #[arg(long, value_delimiter = ',', value_name = "STAGE,...")]
+    only: Vec<String>,
     /// Processor threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -74,6 +74,7 @@ product and a large copy reach. `palabra bench cost` says what the stages should
 Examples:
   palabra bench gpu
   palabra bench gpu --model large-v3 --batch-sizes 16 --json > figures.json
+  palabra bench gpu --only 'encoder attention,decoder step' --compute-type bfloat16
   palabra bench gpu --device cpu --model tiny.en --batch-sizes 1,2";
 
 /// The largest batch that makes sense.
@@ -91,6 +92,12 @@ impl GpuArguments {
         if !(1..=MOST_ROUNDS).contains(&self.rounds) || self.warm_up > MOST_ROUNDS {
             return Err(Error::Request(format!(
                 "--rounds must lie between 1 and {MOST_ROUNDS}, and --warm-up between 0 and {MOST_ROUNDS}"
+            )));
+        }
+        if let Some(unknown) = self.only.iter().find(|name| !stage_names().any(|known| known == name.as_str())) {
+            return Err(Error::Request(format!(
+                "--only names `{unknown}`, which is no stage; stages are {}",
+                stage_names().collect::<Vec<_>>().join(", ")
             )));
         }
         Ok(Rounds { warm_up: self.warm_up, counted: self.rounds })
@@ -123,6 +130,13 @@ impl GpuArguments {
     }
 }
 
+/// The names of all stages.
+fn stage_names() -> impl Iterator<Item = &'static str> {
+    let [whisper, beside] =
+        [whisper::STAGES.map(|stage| stage.0).to_vec(), beside::STAGES.map(|stage| stage.0).to_vec()];
+    whisper.into_iter().chain(whole::STAGES.map(|stage| stage.0)).chain(beside)
+}
+
 /// Measures; the figures go to standard output, everything else to standard error.
 ///
 /// # Errors
@@ -144,13 +158,24 @@ pub fn run(arguments: &GpuArguments, global: &Global, store: &StoreOptions) -> a
         }
     };
     let limits = peak::limits(&compute)?;
-    let plan = Plan { input: &input, batches: &arguments.batch_sizes, rounds, watch: &watch, tell: &tell };
+    let plan = Plan {
+        input: &input,
+        batches: &arguments.batch_sizes,
+        only: &arguments.only,
+        rounds,
+        watch: &watch,
+        tell: &tell,
+    };
     let bench = Bench { arguments, compute: &compute, store: &store, plan: &plan };
     let mut groups = Vec::new();
-    for model in &models {
-        groups.push(bench.whisper(model)?);
+    if plan.wants_any(&whisper::STAGES) || plan.wants_any(&whole::STAGES) {
+        for model in &models {
+            groups.push(bench.whisper(model)?);
+        }
     }
-    groups.push(bench.beside()?);
+    if plan.wants_any(&beside::STAGES) {
+        groups.push(bench.beside()?);
+    }
     bars.clear();
     let right = groups.iter().all(Group::is_right);
     let text = if arguments.json { report::json } else { report::tables }(&limits, rounds, &groups);
@@ -174,7 +199,7 @@ impl Bench<'_> {
     fn whisper(&self, model: &str) -> Result<Group> {
         let mut group = Group::new(model, self.compute);
         let folder = self.store.resolve_transcriber(model, self.plan.watch)?;
-        let load = |compute: &Compute| -> Result<Transcriber> { engine::transcriber(&folder, compute) };
+        let load = |compute: &Compute| engine::transcriber(&folder, compute).map(Arc::new);
         let ours = match load(self.compute) {
             Err(error) if is_out_of_memory(&error) => {
                 group.leave_out("every stage", None, "the model does not fit the device's memory");
@@ -193,7 +218,7 @@ impl Bench<'_> {
 
     fn whole(&self, model: &str, writes: bool, group: &mut Group) -> Result<()> {
         let why_not = match () {
-            () if self.arguments.stages_only => return Ok(()),
+            () if !self.plan.wants_any(&whole::STAGES) => return Ok(()),
             () if !self.plan.input.speech => Some("the sample recording cannot be had, and nobody speaks in noise"),
             () if !writes => Some("the tokens of a chunk are wrong (see the checks)"),
             () => None,

@@ -1,7 +1,7 @@
 //! The stages of a Whisper checkpoint: one function each, in the order in which a chunk goes through them. The whole encoder
 //! and the whole step of the decoder stand beside their parts; parts are run on weights and activations of noise.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use candle_core::{DType, Tensor};
 use palabra::{
@@ -15,11 +15,12 @@ use palabra::{
 use super::{
     input::Input,
     subject::{Output, Stage, Subject, noise, noisy},
+    writing::Writing,
 };
 use crate::cli::bench::cost::{listeners, whisper::Batch, work::Design};
 
 /// All stages.
-pub const STAGES: [Stage<Transcriber>; 11] = [
+pub const STAGES: [Stage<Arc<Transcriber>>; 12] = [
     ("log-mel", log_mel),
     ("encoder", encoder),
     ("encoder convolutions", encoder_convolutions),
@@ -31,13 +32,15 @@ pub const STAGES: [Stage<Transcriber>; 11] = [
     ("decoder self-attention", self_attention),
     ("decoder cross-attention", cross_attention),
     ("logits and choice", logits),
+    ("step and choice in a batch", batch_step),
 ];
 
 /// Tokens in the text of a chunk, and half of them: what a step looks back at.
 const TOKENS: usize = 100;
 const LENGTH: usize = TOKENS / 2;
-/// Steps that are timed together.
+/// Steps that are timed together, and those that a batch takes before.
 const STEPS: usize = 8;
+const UNRECORDED: usize = 4;
 /// Sets of weights that a part takes in turn, so that they do not stay in a cache.
 const SETS: usize = 4;
 /// A layer norm's epsilon.
@@ -64,7 +67,7 @@ pub fn mel(transcriber: &Transcriber, input: &Input, rows: usize) -> Result<Tens
     Ok(Tensor::from_vec(values, shape, &compute.device)?.to_dtype(compute.dtype)?)
 }
 
-fn log_mel<'a>(transcriber: &'a Transcriber, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn log_mel<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let chunks: Vec<_> = (0..rows).map(|row| input.chunk(row).audio).collect();
     let work = listeners::log_mel(rows, transcriber.mel().n_mels(), Design::Fused);
     let run = move || {
@@ -75,14 +78,14 @@ fn log_mel<'a>(transcriber: &'a Transcriber, input: &'a Input, rows: usize) -> R
     Ok(Subject::new(work, Box::new(run)))
 }
 
-fn encoder<'a>(transcriber: &'a Transcriber, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn encoder<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let mel = mel(transcriber, input, rows)?;
     let run = move || Ok(Output::Tensor(transcriber.whisper().encode(&mel)?));
     let subject = Subject::new(batch(transcriber, rows).encoder(), Box::new(run));
     Ok(subject.in_numbers_of(size(transcriber)))
 }
 
-fn encoder_convolutions<'a>(transcriber: &'a Transcriber, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn encoder_convolutions<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let (d, bins, mel) = (config.d_model, config.num_mel_bins, mel(transcriber, input, rows)?);
     let first = (tensor((d, bins, 3), bins, 1, compute)?, tensor(d, d, 2, compute)?);
@@ -95,7 +98,7 @@ fn encoder_convolutions<'a>(transcriber: &'a Transcriber, input: &'a Input, rows
     Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)))
 }
 
-fn encoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn encoder_linear<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let x = noisy(rows, (config.max_source_positions, config.d_model), 1.0, 1, compute)?;
     let layers = layers(config.encoder_layers, config.d_model, compute)?;
@@ -111,7 +114,7 @@ fn encoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
     Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)))
 }
 
-fn encoder_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn encoder_attention<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let shape = (config.max_source_positions, config.d_model);
     let [q, k, v] = [1, 2, 3].map(|seed| noisy(rows, shape, 1.0, seed, compute));
@@ -136,7 +139,7 @@ fn listening(transcriber: &Transcriber, rows: usize) -> Result<KvCache> {
     Ok(cache)
 }
 
-fn cross_keys<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn cross_keys<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let features = noisy(rows, (config.max_source_positions, config.d_model), 1.0, 5, compute)?;
     let mut cache = KvCache::new(config, rows, compute.dtype, &compute.device)?;
@@ -151,7 +154,7 @@ fn cross_keys<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Re
 
 /// Steps of all rows, each with half of its text before it. Rows have texts of different lengths, as they have in a batch
 /// whose rows come and go.
-fn decoder_step<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn decoder_step<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let decoder = &transcriber.whisper().decoder;
     let cache = Rc::new(RefCell::new(listening(transcriber, rows)?));
     let slots: Vec<usize> = (0..rows).collect();
@@ -177,7 +180,7 @@ fn decoder_step<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> 
     Ok(subject.in_numbers_of(size(transcriber)).repeated(steps() / STEPS as f64))
 }
 
-fn decoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn decoder_linear<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let x = noisy(rows, (1, config.d_model), 1.0, 1, compute)?;
     let layers = layers(config.decoder_layers, config.d_model, compute)?;
@@ -193,7 +196,7 @@ fn decoder_linear<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
     Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
-fn self_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn self_attention<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let config = transcriber.config();
     let cached = Cached::new(transcriber, rows, config.max_target_positions, LENGTH)?;
     let run = move || cached.attend(config.decoder_layers, true);
@@ -202,7 +205,7 @@ fn self_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -
     Ok(subject.in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
-fn cross_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn cross_attention<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let config = transcriber.config();
     let positions = config.max_source_positions;
     let cached = Cached::new(transcriber, rows, positions, positions)?;
@@ -213,11 +216,13 @@ fn cross_attention<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) 
 }
 
 /// Logits of all rows, and the likeliest token of each.
-fn logits<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn logits<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let config = transcriber.config();
     let states = noisy(rows, (1, config.d_model), 1.0, 9, transcriber.compute())?.squeeze(1)?;
+    let choices = vec![Choice::free(config.vocab_size); rows];
     let run = move || {
-        choose(transcriber, &transcriber.whisper().decoder.logits(&states)?)?;
+        let logits = transcriber.whisper().decoder.logits(&states)?;
+        ops::choose_tokens(&logits, transcriber.masks(), &choices)?;
         // Of noise several tokens may be nearly as likely; whether the choice is right, real text tells.
         Ok(Output::Hidden)
     };
@@ -225,14 +230,25 @@ fn logits<'a>(transcriber: &'a Transcriber, _: &'a Input, rows: usize) -> Result
     Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)).repeated(steps()))
 }
 
-/// The likeliest token of each row of logits (rows, vocabulary), chosen where they are.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn choose(transcriber: &Transcriber, logits: &Tensor) -> Result<Vec<u32>> {
-    let free = Choice::free(transcriber.config().vocab_size);
-    let chosen = ops::choose_tokens(logits, transcriber.masks(), &vec![free; logits.dim(0)?])?;
-    Ok(chosen.iter().map(|chosen| chosen.token).collect())
+/// Steps with their choices as a batch takes them, recorded and replayed where the device can. The texts are shorter than
+/// those of `decoder step`.
+fn batch_step<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
+    let writing = Rc::new(RefCell::new(Writing::new(transcriber, input, rows)?));
+    let prepared = writing.clone();
+    let prepare = move || {
+        let mut writing = prepared.borrow_mut();
+        writing.begin()?;
+        // Some steps are launched before one is recorded.
+        (0..UNRECORDED).try_for_each(|_| writing.step().map(drop))
+    };
+    let run = move || {
+        (0..STEPS).try_for_each(|_| writing.borrow_mut().step().map(drop))?;
+        Ok(Output::Hidden)
+    };
+    let batch = batch(transcriber, rows);
+    let work = (batch.step(UNRECORDED + STEPS) + batch.step_logits()) * STEPS;
+    let subject = Subject { prepare: Box::new(prepare), ..Subject::new(work, Box::new(run)) };
+    Ok(subject.in_numbers_of(size(transcriber)).repeated(steps() / STEPS as f64))
 }
 
 /// Steps of a chunk: its tokens and its end.
