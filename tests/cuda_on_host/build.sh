@@ -16,7 +16,8 @@ root=$(cd "$here/../.." && pwd)
 [ -f "${CUDA_HOME:-}/include/cuda_fp16.h" ] || fail "source the file that tools/cuda/setup.sh prints first"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fvisibility=hidden -w -DCUDA_ON_HOST_TOOLKIT)
+# CUDA code reads one type through a pointer to another.
+flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fno-strict-aliasing -fvisibility=hidden -w -DCUDA_ON_HOST_TOOLKIT)
 flags+=(-I"$root/tests/kernels/host" -I"$here" -isystem "$CUDA_HOME/include")
 for cccl in "$CUDA_HOME/include/cccl" "$CUDA_HOME/targets/x86_64-linux/include/cccl"; do
     [ ! -d "$cccl" ] || flags+=(-isystem "$cccl")

@@ -192,6 +192,8 @@ impl Unit {
 
 fn options(command: &mut Command) -> &mut Command {
     let include = |folder: &str| format!("-I{folder}");
+    // CUDA reads one type through a pointer to another.
+    command.args(["-fno-strict-aliasing"]);
     command.args(["-std=c++17", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function", "-pthread"]);
     command.args(["-DPALABRA_ON_HOST", &include(KERNELS), &include(HOST)])
 }
