@@ -66,6 +66,7 @@ struct Settings {
     int capability = 80;
     int driver = 13000;
     long lost_after = -1;  // launches
+    long full_after = -1;  // allocations
     bool report = false;
 };
 const Settings &settings();
