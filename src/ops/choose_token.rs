@@ -162,16 +162,31 @@ impl Chosen {
 /// # Errors
 /// When the shapes do not fit, or a watched token lies outside of the vocabulary.
 pub fn choose_tokens(logits: &Tensor, masks: &Masks, choices: &[Choice]) -> Result<Vec<Chosen>> {
+    let words: Vec<u32> = choices.iter().flat_map(|choice| choice.words()).collect();
+    let words = Tensor::from_vec(words, (choices.len(), CHOICE_WORDS), logits.device())?;
+    chosen_tokens(&choose_on_device(logits, masks, choices, &words)?)
+}
+
+/// The same where the choices' `words` (N, 8) are on the device already, and the chosen (N, 3) stay there.
+///
+/// # Errors
+/// As [`choose_tokens`].
+pub fn choose_on_device(logits: &Tensor, masks: &Masks, choices: &[Choice], words: &Tensor) -> Result<Tensor> {
     let (rows, vocabulary) = logits.dims2()?;
-    if rows != choices.len() || masks.bits.dims() != [vocabulary] {
+    if rows != choices.len() || words.dims() != [rows, CHOICE_WORDS] || masks.bits.dims() != [vocabulary] {
         bail!("logits {:?}, {} choices and masks {:?} do not fit", logits.dims(), choices.len(), masks.bits.dims());
     }
     if choices.iter().any(|choice| choice.watched.is_some_and(|token| token as usize >= vocabulary)) {
         bail!("a token that is watched lies outside of a vocabulary of {vocabulary}");
     }
-    let words: Vec<u32> = choices.iter().flat_map(|choice| choice.words()).collect();
-    let words = Tensor::from_vec(words, (rows, CHOICE_WORDS), logits.device())?;
-    let chosen = logits.contiguous()?.apply_op3_no_bwd(&masks.bits, &words, &ChooseToken { masks, choices })?;
+    logits.contiguous()?.apply_op3_no_bwd(&masks.bits, words, &ChooseToken { masks, choices })
+}
+
+/// What [`choose_on_device`] has chosen.
+///
+/// # Errors
+/// When the device fails.
+pub fn chosen_tokens(chosen: &Tensor) -> Result<Vec<Chosen>> {
     let chosen = chosen.flatten_all()?.to_vec1::<f32>()?;
     Ok(chosen.as_chunks().0.iter().map(Chosen::from_numbers).collect())
 }

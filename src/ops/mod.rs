@@ -11,6 +11,7 @@ pub mod convolution;
 pub mod ctc;
 mod decode;
 pub mod gelu;
+pub mod graph;
 pub mod kernels;
 pub mod layer_norm;
 pub mod linear;

@@ -11,6 +11,7 @@ use super::{
     dtw::{self, Attention},
     ears,
     language::Distribution,
+    recorded::Recorded,
     row::{Decoding, Row},
     transcribe::Transcriber,
     written::{self, Piece, Written},
@@ -38,6 +39,7 @@ pub struct Batch {
     /// What the aligner heads read of it, where there are any.
     states: Option<States>,
     listened: u64,
+    recorded: Recorded,
     /// Chunks that one call of the encoder takes.
     encoded_at_once: usize,
 }
@@ -96,7 +98,15 @@ impl Batch {
         let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?;
         let states = States::new(&transcriber, slots)?;
         let encoded_at_once = encoded_at_once(&transcriber, slots);
-        Ok(Self { cache, heard: vec![None; slots], states, listened: 0, encoded_at_once, transcriber })
+        Ok(Self {
+            cache,
+            heard: vec![None; slots],
+            states,
+            listened: 0,
+            recorded: Recorded::default(),
+            encoded_at_once,
+            transcriber,
+        })
     }
 
     /// How many rows fit.
@@ -110,6 +120,7 @@ impl Batch {
     /// When the caches do not fit the device.
     pub fn grow(&mut self, slots: usize) -> Result<()> {
         if slots > self.slots() {
+            self.recorded.clear();
             self.cache.grow(slots)?;
             self.heard.resize(slots, None);
             if let Some(small) = &self.states {
@@ -236,9 +247,11 @@ impl Batch {
         if tokens.len() != rows.len() {
             return Err(Error::Bug("a row was stepped before it had begun".into()));
         }
-        let logits = self.logits(&tokens, &slots, 0)?;
         let choices: Vec<Choice> = rows.iter_mut().map(|row| row.choice()).collect();
-        let chosen = choose_tokens(&logits, self.transcriber.masks(), &choices)?;
+        let chosen = match self.recorded.step(&self.transcriber, &mut self.cache, (&tokens, &slots), &choices)? {
+            Some(chosen) => chosen,
+            None => choose_tokens(&self.logits(&tokens, &slots, 0)?, self.transcriber.masks(), &choices)?,
+        };
         Ok(rows.iter_mut().zip(&chosen).map(|(row, chosen)| row.write(chosen)).collect())
     }
 

@@ -16,6 +16,7 @@ pub mod language;
 pub mod linkage;
 mod order;
 pub mod reconstruct;
+mod recorded;
 pub mod romanise;
 pub mod roster;
 pub mod row;

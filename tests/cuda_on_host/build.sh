@@ -16,7 +16,8 @@ root=$(cd "$here/../.." && pwd)
 [ -f "${CUDA_HOME:-}/include/cuda_fp16.h" ] || fail "source the file that tools/cuda/setup.sh prints first"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fvisibility=hidden -w -DCUDA_ON_HOST_TOOLKIT -I"$root/tests/kernels/host" -I"$here" -isystem "$CUDA_HOME/include")
+flags=(-std=c++17 -O2 -g1 -march=native -fPIC -fvisibility=hidden -w -DCUDA_ON_HOST_TOOLKIT)
+flags+=(-I"$root/tests/kernels/host" -I"$here" -isystem "$CUDA_HOME/include")
 for cccl in "$CUDA_HOME/include/cccl" "$CUDA_HOME/targets/x86_64-linux/include/cccl"; do
     [ ! -d "$cccl" ] || flags+=(-isystem "$cccl")
 done
@@ -33,6 +34,12 @@ object() {
     fi
     g++ "${flags[@]}" "$@" -MMD -MF "$out/$name.d" -c "$source" -o "$out/$name.o"
     echo "${flags[*]} $*" >"$out/$name.flags"
+}
+
+# replace FILE: takes standard input for its new contents, and leaves it alone where they are the old ones.
+replace() {
+    cat >"$1.new"
+    if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
 
 # kernels ORIGIN FILE FLAGS..: compiles a kernel file together with a line for each of its kernels that makes it known.
@@ -59,8 +66,7 @@ LIST
             echo "const bool known_$kernel = cuda_on_host::add<&$kernel>(\"$origin $kernel\"${bounds:+, $bounds});"
         done <<<"$known"
         echo "}"
-    } >"$out/$name.new"
-    cmp -s "$out/$name.new" "$out/$name.cpp" || mv "$out/$name.new" "$out/$name.cpp"
+    } | replace "$out/$name.cpp"
     object "$name" "$out/$name.cpp" "$@"
 }
 
@@ -74,7 +80,7 @@ for file in affine binary cast conv fill indexing reduce ternary unary; do
     kernels candle "$candle/$file.cu"
 done
 # `extern __shared__` has no counterpart on the host.
-sed -E 's/extern __shared__ (\w+) (\w+)\[\];/DYNAMIC_SHARED(\1, \2);/' "$candle/sort.cu" >"$out/sort.cu"
+sed -E 's/extern __shared__ (\w+) (\w+)\[\];/DYNAMIC_SHARED(\1, \2);/' "$candle/sort.cu" | replace "$out/sort.cu"
 kernels candle "$out/sort.cu" -I"$candle"
 for file in "$root"/kernels/*.cu; do
     kernels palabra "$file" -DPALABRA_ON_HOST -I"$root/kernels"

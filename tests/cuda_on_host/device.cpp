@@ -11,11 +11,12 @@ namespace {
 
 Settings read_settings() {
     Settings settings;
-    const char *text = getenv("CUDA_ON_HOST");
+    const char* text = getenv("CUDA_ON_HOST");
     std::string rest = text ? text : "";
     while (!rest.empty()) {
         const size_t end = std::min(rest.find(','), rest.size()), equals = rest.find('=');
-        const std::string name = rest.substr(0, std::min(equals, end)), value = rest.substr(std::min(equals + 1, end), end - equals - 1);
+        const std::string name = rest.substr(0, std::min(equals, end)),
+                          value = rest.substr(std::min(equals + 1, end), end - equals - 1);
         rest.erase(0, end + 1);
         if (name == "devices") settings.devices = atoi(value.c_str());
         else if (name == "memory") settings.memory = size_t(atoll(value.c_str())) << 20;
@@ -35,32 +36,32 @@ struct Counted {
     size_t bytes = 0;
 };
 
-std::map<std::string, Counted> &counted = *new std::map<std::string, Counted>;
+std::map<std::string, Counted>& counted = *new std::map<std::string, Counted>;
 
 void report() {
     Lock held(lock());
     std::vector<std::pair<std::string, Counted>> rows(counted.begin(), counted.end());
-    std::sort(rows.begin(), rows.end(), [](auto &a, auto &b) { return a.second.seconds > b.second.seconds; });
-    for (const auto &[name, row] : rows)
+    std::sort(rows.begin(), rows.end(), [](auto& a, auto& b) { return a.second.seconds > b.second.seconds; });
+    for (const auto& [name, row] : rows)
         fprintf(stderr, "%9ld x %-40s %9.1f ms %12zu bytes\n", row.calls, name.c_str(), row.seconds * 1e3, row.bytes);
 }
 
 CUctx_st contexts[16];
 CUmemPoolHandle_st pools[16];
 
-}  // namespace
+} // namespace
 
-const Settings &settings() {
-    static const auto &settings = *new Settings(read_settings());
+const Settings& settings() {
+    static const auto& settings = *new Settings(read_settings());
     return settings;
 }
 
-std::recursive_mutex &lock() {
-    static auto &lock = *new std::recursive_mutex;
+std::recursive_mutex& lock() {
+    static auto& lock = *new std::recursive_mutex;
     return lock;
 }
 
-CUcontext &current() {
+CUcontext& current() {
     static thread_local CUcontext context;
     return context;
 }
@@ -72,65 +73,64 @@ CUresult ready() {
     return launches_left == 0 ? CUDA_ERROR_LAUNCH_FAILED : CUDA_SUCCESS;
 }
 
-void count(const std::string &name, std::chrono::steady_clock::time_point start, size_t bytes) {
+void count(const std::string& name, std::chrono::steady_clock::time_point start, size_t bytes) {
     if (!settings().report) return;
     if (counted.empty()) atexit(report);
-    Counted &row = counted[name];
+    Counted& row = counted[name];
     row.calls += 1;
     row.bytes += bytes;
     row.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-CUresult refuse(CUresult result, const std::string &reason) {
+CUresult refuse(CUresult result, const std::string& reason) {
     fprintf(stderr, "CUDA on the host: %s\n", reason.c_str());
     return result;
 }
 
-// One launch less until the GPU is lost.
 void launched() {
     if (launches_left > 0) --launches_left;
 }
 
-}  // namespace gpu
+} // namespace gpu
 
 using namespace gpu;
 
 API cuInit(unsigned) { return settings().devices > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
 
-API cuDriverGetVersion(int *version) {
+API cuDriverGetVersion(int* version) {
     *version = settings().driver;
     return CUDA_SUCCESS;
 }
 
-API cuDeviceGetCount(int *count) {
+API cuDeviceGetCount(int* count) {
     *count = settings().devices;
     return CUDA_SUCCESS;
 }
 
-API cuDeviceGet(CUdevice *device, int ordinal) {
+API cuDeviceGet(CUdevice* device, int ordinal) {
     if (ordinal < 0 || ordinal >= std::min(settings().devices, 16)) return CUDA_ERROR_INVALID_DEVICE;
     *device = ordinal;
     return CUDA_SUCCESS;
 }
 
-API cuDeviceGetName(char *name, int size, CUdevice) {
+API cuDeviceGetName(char* name, int size, CUdevice) {
     snprintf(name, size, "CUDA on the host");
     return CUDA_SUCCESS;
 }
 
-API cuDeviceGetUuid(CUuuid *uuid, CUdevice device) {
+API cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
     memset(uuid, device, sizeof *uuid);
     return CUDA_SUCCESS;
 }
 
-API cuDeviceTotalMem(size_t *bytes, CUdevice) {
+API cuDeviceTotalMem(size_t* bytes, CUdevice) {
     *bytes = settings().memory;
     return CUDA_SUCCESS;
 }
 
 // The limits that the CUDA programming guide gives for compute capability 8.0, and an A100's rates.
-API cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
-    static const auto &values = *new std::map<int, int>{
+API cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
+    static const auto& values = *new std::map<int, int>{
         {CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 1024},
         {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, 1024},
         {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y, 1024},
@@ -159,7 +159,7 @@ API cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
     return CUDA_SUCCESS;
 }
 
-API cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+API cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
     contexts[device].device = device;
     *context = &contexts[device];
     return CUDA_SUCCESS;
@@ -172,12 +172,12 @@ API cuCtxSetCurrent(CUcontext context) {
     return CUDA_SUCCESS;
 }
 
-API cuCtxGetCurrent(CUcontext *context) {
+API cuCtxGetCurrent(CUcontext* context) {
     *context = current();
     return CUDA_SUCCESS;
 }
 
-API cuCtxGetDevice(CUdevice *device) {
+API cuCtxGetDevice(CUdevice* device) {
     if (!current()) return CUDA_ERROR_INVALID_CONTEXT;
     *device = current()->device;
     return CUDA_SUCCESS;
@@ -191,31 +191,31 @@ API cuCtxSynchronize() {
     return ready();
 }
 
-API cuCtxGetStreamPriorityRange(int *least, int *greatest) {
+API cuCtxGetStreamPriorityRange(int* least, int* greatest) {
     *least = 0;
     *greatest = -5;
     return CUDA_SUCCESS;
 }
 
-API cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device) {
+API cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
     pools[device].device = device;
     *pool = &pools[device];
     return CUDA_SUCCESS;
 }
 
-API cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device) { return cuDeviceGetDefaultMemPool(pool, device); }
+API cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice device) { return cuDeviceGetDefaultMemPool(pool, device); }
 
 // A pool's limits say when memory goes back to the system, which here it always does: nothing is reserved but what is used.
-API cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute, void *) { return CUDA_SUCCESS; }
+API cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute, void*) { return CUDA_SUCCESS; }
 API cuMemPoolTrimTo(CUmemoryPool, size_t) { return CUDA_SUCCESS; }
-API cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value) {
+API cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void* value) {
     Lock held(lock());
     const bool memory = attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT || attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
-    *static_cast<cuuint64_t *>(value) = memory ? used_on(pool->device) : 0;
+    *static_cast<cuuint64_t*>(value) = memory ? used_on(pool->device) : 0;
     return memory ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-API cuGetErrorName(CUresult result, const char **name) {
+API cuGetErrorName(CUresult result, const char** name) {
     switch (result) {
     case CUDA_SUCCESS: *name = "CUDA_SUCCESS"; break;
     case CUDA_ERROR_INVALID_VALUE: *name = "CUDA_ERROR_INVALID_VALUE"; break;
@@ -236,7 +236,7 @@ API cuGetErrorName(CUresult result, const char **name) {
     return CUDA_SUCCESS;
 }
 
-API cuGetErrorString(CUresult result, const char **text) {
+API cuGetErrorString(CUresult result, const char** text) {
     switch (result) {
     case CUDA_ERROR_OUT_OF_MEMORY: *text = "out of memory"; break;
     case CUDA_ERROR_LAUNCH_FAILED: *text = "unspecified launch failure"; break;

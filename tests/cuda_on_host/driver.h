@@ -26,7 +26,7 @@ struct CUmemPoolHandle_st {
 // Recorded work: a graph, or a capture that becomes one.
 struct CUgraph_st {
     std::vector<std::function<void()>> work;
-    std::map<CUdeviceptr, bool> memory;  // allocated in the capture: is it freed in it too?
+    std::map<CUdeviceptr, bool> memory; // allocated in the capture: is it freed in it too?
     CUstreamCaptureMode mode;
     CUstream origin;
     CUcontext context;
@@ -46,11 +46,11 @@ struct CUevent_st {
     std::chrono::steady_clock::time_point time;
 };
 struct CUfunc_st {
-    const cuda_on_host::Kernel *kernel;
+    const cuda_on_host::Kernel* kernel;
     size_t most_shared;
 };
 struct CUmod_st {
-    std::string origin;  // the first word of its kernels' names: candle's modules come as PTX, ours as fatbins
+    std::string origin; // the first word of its kernels' names: candle's modules come as PTX, ours as fatbins
     std::string ptx;
     std::map<std::string, CUfunc_st> functions;
 };
@@ -65,22 +65,28 @@ struct Settings {
     size_t memory = size_t(8) << 30;
     int capability = 80;
     int driver = 13000;
+<<<<<<< HEAD
     long lost_after = -1;  // launches
     long full_after = -1;  // allocations
+=======
+    long lost_after = -1; // launches
+>>>>>>> main
     bool report = false;
 };
-const Settings &settings();
+const Settings& settings();
 
-std::recursive_mutex &lock();
+std::recursive_mutex& lock();
 using Lock = std::lock_guard<std::recursive_mutex>;
 
 // The context of the calling thread, or null.
-CUcontext &current();
+CUcontext& current();
 // What every call that needs a GPU begins with: is there a context, and is its GPU still there?
 CUresult ready();
+// One launch less until the GPU is lost.
+void launched();
 
 // Says on standard error what a call did wrong, where a GPU would say nothing or a bare number.
-CUresult refuse(CUresult result, const std::string &reason);
+CUresult refuse(CUresult result, const std::string& reason);
 
 // Whether [address, address + bytes) lies in memory that the GPU of the current context may touch.
 bool is_live(CUdeviceptr address, size_t bytes);
@@ -95,7 +101,7 @@ bool forbidden_by_capture();
 CUresult submit(CUstream stream, std::function<void()> work);
 
 // For the report: one more of `name`, which took as long as since `start`, and moved `bytes`.
-void count(const std::string &name, std::chrono::steady_clock::time_point start, size_t bytes = 0);
+void count(const std::string& name, std::chrono::steady_clock::time_point start, size_t bytes = 0);
 
-}  // namespace gpu
+} // namespace gpu
 #pragma GCC visibility pop

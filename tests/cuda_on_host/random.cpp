@@ -14,7 +14,8 @@ struct Generator {
     CUstream stream = nullptr;
 };
 
-template <class T, class Distribution> Status draw(Generator *generator, T *numbers, size_t count_of, Distribution distribution) {
+template <class T, class Distribution>
+Status draw(Generator* generator, T* numbers, size_t count_of, Distribution distribution) {
     Lock held(lock());
     if (ready() || !is_live(CUdeviceptr(numbers), count_of * sizeof(T))) return LAUNCH_FAILURE;
     const CUresult result = submit(generator->stream, [=]() mutable {
@@ -23,40 +24,40 @@ template <class T, class Distribution> Status draw(Generator *generator, T *numb
     return result ? LAUNCH_FAILURE : SUCCESS;
 }
 
-}  // namespace
+} // namespace
 
 #undef API
 #define API extern "C" __attribute__((visibility("default"))) Status
 
-API curandCreateGenerator(Generator **generator, int) {
+API curandCreateGenerator(Generator** generator, int) {
     *generator = new Generator;
     return SUCCESS;
 }
-API curandDestroyGenerator(Generator *generator) {
+API curandDestroyGenerator(Generator* generator) {
     delete generator;
     return SUCCESS;
 }
-API curandSetPseudoRandomGeneratorSeed(Generator *generator, unsigned long long seed) {
+API curandSetPseudoRandomGeneratorSeed(Generator* generator, unsigned long long seed) {
     generator->engine.seed(seed);
     return SUCCESS;
 }
-API curandSetGeneratorOffset(Generator *generator, unsigned long long offset) {
+API curandSetGeneratorOffset(Generator* generator, unsigned long long offset) {
     generator->engine.discard(offset);
     return SUCCESS;
 }
-API curandSetStream(Generator *generator, CUstream stream) {
+API curandSetStream(Generator* generator, CUstream stream) {
     generator->stream = stream;
     return SUCCESS;
 }
-API curandGenerateUniform(Generator *generator, float *numbers, size_t count) {
+API curandGenerateUniform(Generator* generator, float* numbers, size_t count) {
     return draw(generator, numbers, count, std::uniform_real_distribution<float>());
 }
-API curandGenerateUniformDouble(Generator *generator, double *numbers, size_t count) {
+API curandGenerateUniformDouble(Generator* generator, double* numbers, size_t count) {
     return draw(generator, numbers, count, std::uniform_real_distribution<double>());
 }
-API curandGenerateNormal(Generator *generator, float *numbers, size_t count, float mean, float deviation) {
+API curandGenerateNormal(Generator* generator, float* numbers, size_t count, float mean, float deviation) {
     return draw(generator, numbers, count, std::normal_distribution<float>(mean, deviation));
 }
-API curandGenerateNormalDouble(Generator *generator, double *numbers, size_t count, double mean, double deviation) {
+API curandGenerateNormalDouble(Generator* generator, double* numbers, size_t count, double mean, double deviation) {
     return draw(generator, numbers, count, std::normal_distribution<double>(mean, deviation));
 }

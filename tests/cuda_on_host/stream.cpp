@@ -8,21 +8,21 @@ namespace {
 // The two streams that have no object of their own.
 CUstream_st legacy, per_thread;
 // Never destroyed (driver.h).
-std::set<CUgraph> &captures = *new std::set<CUgraph>;
-std::set<CUstream_st *> &streams = *new std::set<CUstream_st *>{&legacy, &per_thread};
+std::set<CUgraph>& captures = *new std::set<CUgraph>;
+std::set<CUstream_st*>& streams = *new std::set<CUstream_st*>{&legacy, &per_thread};
 thread_local std::set<CUgraph> own_captures;
 
-CUstream_st &stream_of(CUstream stream) {
+CUstream_st& stream_of(CUstream stream) {
     if (stream == nullptr || stream == CU_STREAM_LEGACY) return legacy;
     if (stream == CU_STREAM_PER_THREAD) return per_thread;
     return *stream;
 }
 
-void free_memory(const CUgraph_st &graph) {
-    for (const auto &[address, freed] : graph.memory) cuMemFreeAsync(address, nullptr);
+void free_memory(const CUgraph_st& graph) {
+    for (const auto& [address, freed] : graph.memory) cuMemFreeAsync(address, nullptr);
 }
 
-}  // namespace
+} // namespace
 
 namespace gpu {
 
@@ -47,9 +47,9 @@ CUresult submit(CUstream stream, std::function<void()> work) {
     return CUDA_SUCCESS;
 }
 
-}  // namespace gpu
+} // namespace gpu
 
-API cuStreamCreate(CUstream *stream, unsigned) {
+API cuStreamCreate(CUstream* stream, unsigned) {
     Lock held(lock());
     if (CUresult result = ready()) return result;
     *stream = new CUstream_st;
@@ -57,7 +57,7 @@ API cuStreamCreate(CUstream *stream, unsigned) {
     return CUDA_SUCCESS;
 }
 
-API cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) { return cuStreamCreate(stream, flags); }
+API cuStreamCreateWithPriority(CUstream* stream, unsigned flags, int) { return cuStreamCreate(stream, flags); }
 
 API cuStreamDestroy(CUstream stream) {
     Lock held(lock());
@@ -77,7 +77,7 @@ API cuStreamSynchronize(CUstream stream) {
 
 API cuStreamQuery(CUstream) { return ready(); }
 
-API cuEventCreate(CUevent *event, unsigned) {
+API cuEventCreate(CUevent* event, unsigned) {
     if (CUresult result = ready()) return result;
     *event = new CUevent_st;
     return CUDA_SUCCESS;
@@ -105,7 +105,7 @@ API cuEventSynchronize(CUevent event) {
 
 API cuEventQuery(CUevent) { return ready(); }
 
-API cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
+API cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
     if (!start->recorded || !end->recorded) return CUDA_ERROR_INVALID_HANDLE;
     *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
     return CUDA_SUCCESS;
@@ -114,7 +114,7 @@ API cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
 API cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
     Lock held(lock());
     if (CUresult result = ready()) return result;
-    CUstream_st &waiting = stream_of(stream);
+    CUstream_st& waiting = stream_of(stream);
     if (waiting.capture && event->recorded && event->capture != waiting.capture) {
         waiting.capture->broken = true;
         return refuse(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, "a capture waits for an event that was recorded outside of it");
@@ -123,7 +123,7 @@ API cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
     return CUDA_SUCCESS;
 }
 
-API cuLaunchHostFunc(CUstream stream, CUhostFn function, void *data) {
+API cuLaunchHostFunc(CUstream stream, CUhostFn function, void* data) {
     Lock held(lock());
     return submit(stream, [=] { function(data); });
 }
@@ -131,7 +131,7 @@ API cuLaunchHostFunc(CUstream stream, CUhostFn function, void *data) {
 API cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode) {
     Lock held(lock());
     if (CUresult result = ready()) return result;
-    CUstream_st &captured = stream_of(stream);
+    CUstream_st& captured = stream_of(stream);
     if (&captured == &legacy || captured.capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     captured.capture = new CUgraph_st;
     captured.capture->mode = mode;
@@ -141,20 +141,21 @@ API cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode) {
     return CUDA_SUCCESS;
 }
 
-API cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status) {
+API cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
     Lock held(lock());
     CUgraph capture = capture_of(stream);
-    *status = !capture ? CU_STREAM_CAPTURE_STATUS_NONE
-              : capture->broken ? CU_STREAM_CAPTURE_STATUS_INVALIDATED : CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    *status = !capture          ? CU_STREAM_CAPTURE_STATUS_NONE
+              : capture->broken ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+                                : CU_STREAM_CAPTURE_STATUS_ACTIVE;
     return CUDA_SUCCESS;
 }
 
-API cuStreamEndCapture(CUstream stream, CUgraph *graph) {
+API cuStreamEndCapture(CUstream stream, CUgraph* graph) {
     Lock held(lock());
     *graph = nullptr;
     CUgraph capture = capture_of(stream);
     if (!capture || capture->origin != stream) return CUDA_ERROR_ILLEGAL_STATE;
-    for (CUstream_st *other : streams)
+    for (CUstream_st* other : streams)
         if (other->capture == capture) other->capture = nullptr;
     captures.erase(capture);
     own_captures.erase(capture);
@@ -167,7 +168,7 @@ API cuStreamEndCapture(CUstream stream, CUgraph *graph) {
     return CUDA_SUCCESS;
 }
 
-API cuGraphInstantiate(CUgraphExec *executable, CUgraph graph, unsigned long long flags) {
+API cuGraphInstantiate(CUgraphExec* executable, CUgraph graph, unsigned long long flags) {
     Lock held(lock());
     *executable = new CUgraphExec_st{*graph, (flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0};
     return CUDA_SUCCESS;
@@ -178,14 +179,14 @@ API cuGraphUpload(CUgraphExec, CUstream) { return ready(); }
 API cuGraphLaunch(CUgraphExec executable, CUstream stream) {
     Lock held(lock());
     if (CUresult result = ready()) return result;
-    for (const auto &[address, freed] : executable->graph.memory) {
+    for (const auto& [address, freed] : executable->graph.memory) {
         if (!freed && executable->launched && !executable->frees_itself)
             return refuse(CUDA_ERROR_INVALID_VALUE, "a graph is launched again whose memory has not been freed");
     }
     executable->launched = true;
     return submit(stream, [executable] {
         const auto start = std::chrono::steady_clock::now();
-        for (const auto &work : executable->graph.work) work();
+        for (const auto& work : executable->graph.work) work();
         count("graph", start);
     });
 }

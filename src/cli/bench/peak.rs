@@ -14,8 +14,9 @@ const ROUNDS: Rounds = Rounds { warm_up: 2, counted: 8 };
 /// Rows and columns of the matrices that are multiplied: larger ones as long as a product takes less than [`LONG`] seconds.
 const SIDES: [usize; 4] = [1024, 2048, 4096, 8192];
 const LONG: f64 = 1e-3;
-/// Elements that are copied: beyond every cache.
+/// Elements that are copied: beyond every cache, but for cards on which a smaller copy takes long.
 const COPIED: usize = 1 << 26;
+const COPIED_ON_CARDS: [usize; 4] = [1 << 20, 1 << 22, 1 << 24, COPIED];
 
 /// The limits of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,14 +62,21 @@ fn product(device: &Device, dtype: DType) -> Result<f64> {
 
 /// Bytes a second, read and written, of a large copy between places that are there already.
 fn copy(device: &Device) -> Result<f64> {
-    let timing = if device.is_cpu() { copy_in_memory()? } else { copy_on_card(device)? };
-    Ok(2.0 * (COPIED * size_of::<f32>()) as f64 / timing.fastest)
-}
-
-fn copy_on_card(device: &Device) -> Result<Timing> {
-    let source = Tensor::ones((2, COPIED / 2), DType::F32, device)?;
-    let target = source.zeros_like()?;
-    time(device, ROUNDS, || Ok(()), || Ok(target.slice_set(&source, 0, 0)?))
+    let rate = |elements: usize, timing: Timing| 2.0 * (elements * size_of::<f32>()) as f64 / timing.fastest;
+    if device.is_cpu() {
+        return Ok(rate(COPIED, copy_in_memory()?));
+    }
+    let mut last = 0.0;
+    for elements in COPIED_ON_CARDS {
+        let source = Tensor::ones((2, elements / 2), DType::F32, device)?;
+        let target = source.zeros_like()?;
+        let timing = time(device, ROUNDS, || Ok(()), || Ok(target.slice_set(&source, 0, 0)?))?;
+        last = rate(elements, timing);
+        if timing.fastest > LONG {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 /// By all threads together.

@@ -7,7 +7,10 @@
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::{Config, LAYER_NORM_EPS};
+use super::{
+    Config, LAYER_NORM_EPS,
+    step::{Step, StepPlan},
+};
 use crate::{
     models::layers::{layer_norm, linear, linear_no_bias},
     ops::{self, LayerNorm, Linear, Slot, Slots},
@@ -77,6 +80,11 @@ impl KvCache {
             self.lengths.resize(slots, 0);
         }
         Ok(())
+    }
+
+    /// The rows in `slots` hold so many tokens more.
+    pub fn advance(&mut self, slots: &[usize], tokens: usize) {
+        slots.iter().for_each(|&slot| self.lengths[slot] += tokens);
     }
 
     /// Forgets the tokens of `slot` and keeps its audio.
@@ -239,9 +247,20 @@ impl Decoder {
         watched: Option<&Slots>,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let length = tokens.len() / slots.len().max(1);
-        let step = Step::new(tokens, slots, cache, self.positions.dim(0)?, self.tokens.device())?;
-        let mut x = self.embed(&step, slots.len())?;
+        let step = self.plan(tokens, slots, cache)?.on(self.tokens.device())?;
+        let result = self.run_step(&step, cache, watched, heads)?;
+        cache.advance(slots, tokens.len() / slots.len().max(1));
+        Ok(result)
+    }
+
+    fn run_step(
+        &self,
+        step: &Step,
+        cache: &KvCache,
+        watched: Option<&Slots>,
+        heads: &[(usize, usize)],
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut x = self.embed(step)?;
         let mut weights = Vec::new();
         for (index, (block, layer)) in self.blocks.iter().zip(&cache.layers).enumerate() {
             let here: Vec<usize> = heads.iter().filter(|(l, _)| *l == index).map(|(_, head)| *head).collect();
@@ -250,59 +269,36 @@ impl Decoder {
             x = next;
             weights.extend(seen);
         }
-        slots.iter().for_each(|&slot| cache.lengths[slot] += length);
         Ok((self.norm.forward(&x)?, weights))
     }
 
+    /// What [`Decoder::forward`] puts on the device for these tokens and slots.
+    ///
+    /// # Errors
+    /// When a row would grow past the decoder's positions.
+    pub fn plan(&self, tokens: &[u32], slots: &[usize], cache: &KvCache) -> Result<StepPlan> {
+        StepPlan::new(tokens, slots, &cache.lengths, self.positions.dim(0)?, cache.source_length)
+    }
+
+    /// As [`Decoder::forward`], for a plan whose words are on the device already, at the start of `words` (u32). The caller says
+    /// when the rows have grown ([`KvCache::advance`]).
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn forward_at(&self, plan: StepPlan, words: &Tensor, cache: &KvCache) -> Result<Tensor> {
+        self.run_step(&plan.at(words)?, cache, None, &[]).map(|(states, _)| states)
+    }
+
     /// Token and position embeddings of T further tokens of each row, (B, T, d_model).
-    fn embed(&self, step: &Step, rows: usize) -> Result<Tensor> {
+    fn embed(&self, step: &Step) -> Result<Tensor> {
         let embedded = self.tokens.index_select(&step.tokens, 0)?;
         let placed = self.positions.index_select(&step.positions, 0)?;
-        let time = step.tokens.dim(0)? / rows.max(1);
-        (embedded + placed)?.reshape((rows, time, ()))
+        let rows = step.own.rows().len();
+        (embedded + placed)?.reshape((rows, step.tokens.dim(0)? / rows.max(1), ()))
     }
 
     /// States (N, d_model) to logits (N, vocabulary), in f32 on the CPU.
     pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
         ops::choose_token::readable_logits(self.vocabulary.forward(states)?)
-    }
-}
-
-/// What a step of the decoder reads beside weights and caches: all of it reaches a GPU in one copy.
-struct Step {
-    /// (B T): ids.
-    tokens: Tensor,
-    /// (B T): places in the text.
-    positions: Tensor,
-    /// Where keys and values of the text lie, with the new ones.
-    own: Slots,
-    /// Where those of the audio lie.
-    source: Slots,
-}
-
-impl Step {
-    fn new(tokens: &[u32], slots: &[usize], cache: &KvCache, limit: usize, device: &Device) -> Result<Self> {
-        let length = tokens.len() / slots.len().max(1);
-        let positions: Vec<u32> = slots.iter().flat_map(|&slot| (cache.lengths[slot] as u32..).take(length)).collect();
-        if positions.iter().any(|&position| position as usize >= limit) {
-            candle_core::bail!("a row has more than the {limit} tokens that the decoder has positions for");
-        }
-        let own: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.lengths[index] + length }).collect();
-        let source: Vec<Slot> = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
-        if device.is_cpu() {
-            let [tokens, positions] = [tokens, &positions].map(|ids| Tensor::new(ids, device));
-            let [own, source] = [own, source].map(|rows| Slots::new(rows, device));
-            return Ok(Self { tokens: tokens?, positions: positions?, own: own?, source: source? });
-        }
-        let parts = [tokens.to_vec(), positions, Slots::words(&own), Slots::words(&source)];
-        let words = Tensor::new(parts.concat(), device)?;
-        let mut start = 0;
-        let [tokens, positions, own_words, source_words] = parts.map(|part| {
-            start += part.len();
-            words.narrow(0, start - part.len(), part.len())
-        });
-        let own = Slots::with_words(own, &own_words?)?;
-        let source = Slots::with_words(source, &source_words?)?;
-        Ok(Self { tokens: tokens?, positions: positions?, own, source })
     }
 }

@@ -4,6 +4,7 @@
 pub mod checkpoints;
 mod decoder;
 mod encoder;
+mod step;
 pub mod tokenizer;
 
 use candle_core::{Result, Tensor};
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 pub use decoder::{Decoder, KvCache};
 pub use encoder::Encoder;
+pub use step::StepPlan;
 pub use tokenizer::Tokenizer;
 
 /// Mel frames of one chunk: 30 s at 100 frames a second.
