@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing there has failed")]
 
+#[cfg(feature = "cuda")]
+#[path = "cuda_on_host/devices.rs"]
+mod devices;
 #[path = "cuda_on_host/driver.rs"]
 mod driver;
 #[cfg(feature = "cuda")]
@@ -36,6 +39,7 @@ fn trials() -> Vec<libtest_mimic::Trial> {
     let mut trials = operations::trials();
     trials.extend(launches::trials());
     trials.extend(program::trials());
+    trials.extend(devices::trials());
     trials
 }
 

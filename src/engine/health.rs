@@ -39,16 +39,11 @@ impl Health {
     /// Notes that a device is lost, for good; the first reason stays. The engine does so itself when an operation fails in
     /// that way; whoever watches the hardware may know it earlier.
     pub fn lose(&self, reason: &str) {
-        let first = self.0.send_if_modified(|lost| match lost {
-            Some(_) => false,
-            None => {
-                *lost = Some(reason.to_owned());
-                true
-            }
+        self.0.send_if_modified(|lost| {
+            let first = lost.is_none();
+            lost.get_or_insert_with(|| reason.to_owned());
+            first
         });
-        if first {
-            tracing::error!("{reason}");
-        }
     }
 
     /// Notes the loss of a device in `outcome`.

@@ -248,7 +248,7 @@ impl<S: Stage> Worker<S> {
 
     /// The device is lost: jobs at work are told; those that wait, when no worker is left to take them.
     fn lose(mut self, reason: &str) {
-        tracing::error!(stage = S::NAME, device = self.compute.name(), "the device is lost");
+        tracing::info!(stage = S::NAME, device = self.compute.name(), "the device is lost");
         self.health.lose(reason);
         let keys: Vec<Key> = self.inside.keys().copied().collect();
         keys.into_iter().for_each(|key| self.answer(key, Err(Error::DeviceLost(reason.to_owned()))));

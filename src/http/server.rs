@@ -109,7 +109,10 @@ async fn end_after(ended: impl Future<Output = ()>, app: App, server: ServerHand
     let outcome = tokio::select! {
         () = ended => Ok(()),
         error = failed => Err(error),
-        reason = app.engine().health().until_lost() => Err(Error::DeviceLost(reason)),
+        reason = app.engine().health().until_lost() => {
+            tracing::error!("{reason}");
+            Err(Error::DeviceLost(reason))
+        }
     };
     app.end();
     let (inside, _) = app.engine().admission().load();

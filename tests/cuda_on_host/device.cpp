@@ -23,6 +23,7 @@ Settings read_settings() {
         else if (name == "capability") settings.capability = int(atof(value.c_str()) * 10 + 0.5);
         else if (name == "driver") settings.driver = atoi(value.c_str());
         else if (name == "lost-after") settings.lost_after = atol(value.c_str());
+        else if (name == "full-after") settings.full_after = atol(value.c_str());
         else if (name == "report") settings.report = true;
         else fprintf(stderr, "CUDA on the host: CUDA_ON_HOST names %s, which is no setting\n", name.c_str()), abort();
     }

@@ -20,11 +20,14 @@ struct Allocation {
 std::map<CUdeviceptr, Allocation>& live = *new std::map<CUdeviceptr, Allocation>;
 std::map<int, size_t>& used = *new std::map<int, size_t>;
 
+long allocations_left = settings().full_after;
+
 CUresult allocate(CUdeviceptr* address, size_t bytes) {
     if (CUresult result = ready()) return result;
     if (bytes == 0) return refuse(CUDA_ERROR_INVALID_VALUE, "an allocation of no bytes");
     const int device = current()->device;
-    if (used[device] + bytes > settings().memory) return CUDA_ERROR_OUT_OF_MEMORY;
+    // Counts on below zero: only one allocation fails.
+    if (allocations_left-- == 0 || used[device] + bytes > settings().memory) return CUDA_ERROR_OUT_OF_MEMORY;
     void* memory = nullptr;
     if (posix_memalign(&memory, 256, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
     memset(memory, 0xff, bytes);

@@ -34,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A file with the stretch, where the models are there.
-fn needs() -> Result<PathBuf, String> {
+pub fn needs() -> Result<PathBuf, String> {
     for model in ["tiny.en", "silero-vad"] {
         support::weights(model)?;
     }
@@ -47,14 +47,16 @@ fn needs() -> Result<PathBuf, String> {
 }
 
 /// What a run left behind.
-struct Run {
-    code: Option<i32>,
-    said: String,
+pub struct Run {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// What stood on standard error.
+    pub said: String,
     folder: tempfile::TempDir,
 }
 
 /// Transcribes the clip, with a GPU that behaves so.
-fn run(clip: &Path, device: &str, gpu: &str) -> Run {
+pub fn run(clip: &Path, device: &str, gpu: &str) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_palabra"));
     command.arg("transcribe").arg(clip).args(["--model", "tiny.en", "--format", "json", "--device", device]);
@@ -65,13 +67,13 @@ fn run(clip: &Path, device: &str, gpu: &str) -> Run {
 }
 
 impl Run {
-    fn document(&self) -> Value {
+    pub fn document(&self) -> Value {
         assert_eq!(self.code, Some(0), "{}", self.said);
         serde_json::from_slice(&fs::read(self.folder.path().join("cuda_on_host.json")).unwrap()).unwrap()
     }
 }
 
-fn texts(document: &Value) -> Vec<&str> {
+pub fn texts(document: &Value) -> Vec<&str> {
     document["segments"].as_array().unwrap().iter().map(|segment| segment["text"].as_str().unwrap()).collect()
 }
 
