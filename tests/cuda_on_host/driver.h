@@ -65,12 +65,8 @@ struct Settings {
     size_t memory = size_t(8) << 30;
     int capability = 80;
     int driver = 13000;
-<<<<<<< HEAD
-    long lost_after = -1;  // launches
-    long full_after = -1;  // allocations
-=======
     long lost_after = -1; // launches
->>>>>>> main
+    long full_after = -1; // allocations
     bool report = false;
 };
 const Settings& settings();

@@ -21,17 +21,28 @@ const STRETCH: std::ops::Range<usize> = 13 * 16_000..21 * 16_000;
 /// One trial for each behaviour of the program.
 pub fn trials() -> Vec<Trial> {
     let clip = needs();
-    vec![trial("the_text_is_that_of_the_cpu", &clip, |clip| {
-        let (on_cpu, on_device) = (run(&clip, "cpu", "").document(), run(&clip, "cuda", "").document());
-        assert!(texts(&on_cpu).join(" ").len() > 40, "{on_cpu}");
-        assert_eq!(texts(&on_cpu), texts(&on_device));
-        let (expected, found) = (times(&on_cpu), times(&on_device));
-        assert_eq!(expected.len(), found.len());
-        for (expected, found) in expected.iter().zip(&found) {
-            assert!((expected - found).abs() < 0.05, "a word at {expected} s is at {found} s on the device");
-        }
-    })]
+    let same = |name: &str, options: &'static [&'static str]| {
+        trial(name, &clip, |clip| {
+            let on_cpu = run(&clip, "cpu", "").document();
+            assert!(texts(&on_cpu).join(" ").len() > 40, "{on_cpu}");
+            let on_device = run_with(&clip, "cuda", "", options).document();
+            assert_eq!(texts(&on_cpu), texts(&on_device));
+            let (expected, found) = (times(&on_cpu), times(&on_device));
+            assert_eq!(expected.len(), found.len());
+            for (expected, found) in expected.iter().zip(&found) {
+                assert!((expected - found).abs() < 0.05, "a word at {expected} s is at {found} s on the device");
+            }
+        })
+    };
+    vec![
+        same("the_text_is_that_of_the_cpu", SINGLE),
+        same("the_text_in_half_precision_is_that_of_the_cpu", &["--compute-type", "float16"]),
+        same("the_text_in_bfloat16_is_that_of_the_cpu", &["--compute-type", "bfloat16"]),
+    ]
 }
+
+/// In f32 the device computes what the CPU does.
+const SINGLE: &[&str] = &["--compute-type", "float32"];
 
 /// A file with the stretch, where the models are there.
 pub fn needs() -> Result<PathBuf, String> {
@@ -57,11 +68,14 @@ pub struct Run {
 
 /// Transcribes the clip, with a GPU that behaves so.
 pub fn run(clip: &Path, device: &str, gpu: &str) -> Run {
+    run_with(clip, device, gpu, SINGLE)
+}
+
+fn run_with(clip: &Path, device: &str, gpu: &str, options: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_palabra"));
     command.arg("transcribe").arg(clip).args(["--model", "tiny.en", "--format", "json", "--device", device]);
-    // In f32 the device computes what the CPU does.
-    command.args(["--compute-type", "float32", "--output-dir"]).arg(folder.path()).env("CUDA_ON_HOST", gpu);
+    command.args(options).arg("--output-dir").arg(folder.path()).env("CUDA_ON_HOST", gpu);
     let output = command.env_remove("RUST_LOG").output().unwrap();
     Run { code: output.status.code(), said: String::from_utf8(output.stderr).unwrap(), folder }
 }
