@@ -20,6 +20,8 @@ mod case;
 mod choose_token;
 #[path = "kernels/ctc_viterbi.rs"]
 mod ctc_viterbi;
+#[path = "kernels/device.rs"]
+mod device;
 #[path = "kernels/fbank.rs"]
 mod fbank;
 #[path = "kernels/log_mel.rs"]
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     let mut trials = broken::trials(&tools);
     trials.extend(SUBJECTS.iter().flat_map(|subject| subject.trials(&tools)));
     trials.extend(fbank::trials());
+    trials.extend(device::trials());
     trials.extend(resources::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
