@@ -78,6 +78,22 @@ impl Fbank {
         self.filters.len()
     }
 
+    /// What frames are multiplied with, the scale of samples included: 400 weights.
+    pub fn window(&self) -> &[f32] {
+        &self.window
+    }
+
+    /// The filters as kernels read them: for each its first frequency, its number of weights and where they begin; and the
+    /// weights of all.
+    pub fn filter_table(&self) -> (Vec<u32>, Vec<f32>) {
+        let (mut places, mut weights) = (Vec::new(), Vec::new());
+        for filter in &self.filters {
+            places.extend([filter.bins.start, filter.weights.len(), weights.len()].map(|count| count as u32));
+            weights.extend(&filter.weights);
+        }
+        (places, weights)
+    }
+
     /// How many whole frames lie in `samples` samples.
     pub fn frames(samples: usize) -> usize {
         if samples < FRAME_LENGTH { 0 } else { 1 + (samples - FRAME_LENGTH) / FRAME_SHIFT }

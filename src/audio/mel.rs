@@ -63,13 +63,18 @@ impl LogMel {
     /// Shape (3000, n_mels), row-major: one row for every 10 ms. Values are log10 of the energy, at most 8 below the
     /// chunk's maximum, then `(x + 4) / 4`.
     pub fn compute(&self, samples: &[f32]) -> Vec<f32> {
-        let samples = &samples[..samples.len().min(CHUNK_SAMPLES)];
+        self.compute_frames(samples, CHUNK_FRAMES)
+    }
+
+    /// As [`LogMel::compute`], for chunks of `frames` frames.
+    pub fn compute_frames(&self, samples: &[f32], frames: usize) -> Vec<f32> {
+        let samples = &samples[..samples.len().min(frames * HOP)];
         // A frame that begins after the last sample holds silence alone, and the logarithm of that is known.
-        let heard = (samples.len() + WINDOW / 2).div_ceil(HOP).min(CHUNK_FRAMES);
-        let mut spectrogram = vec![LEAST_ENERGY.log10() as f32; CHUNK_FRAMES * self.n_mels()];
+        let heard = (samples.len() + WINDOW / 2).div_ceil(HOP).min(frames);
+        let mut spectrogram = vec![LEAST_ENERGY.log10() as f32; frames * self.n_mels()];
         spectrogram[..heard * self.n_mels()].par_chunks_mut(self.n_mels()).enumerate().for_each_init(
             || Scratch::new(self.transform.as_ref()),
-            |scratch, (frame, row)| self.frame(samples, frame, scratch, row),
+            |scratch, (frame, row)| self.frame((samples, frames * HOP), frame, scratch, row),
         );
         let loudest = spectrogram.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let floor = loudest - DYNAMIC_RANGE;
@@ -77,8 +82,20 @@ impl LogMel {
         spectrogram
     }
 
-    /// Writes log10 of the mel energies of one frame, which is centred on sample `frame * HOP`.
-    fn frame(&self, samples: &[f32], frame: usize, scratch: &mut Scratch, row: &mut [f32]) {
+    /// The filters as kernels read them: for each its first frequency, its number of weights and where they begin; and the
+    /// weights of all.
+    pub fn filter_table(&self) -> (Vec<u32>, Vec<f32>) {
+        let (mut places, mut weights) = (Vec::new(), Vec::new());
+        for filter in &self.filters {
+            places.extend([filter.first_bin, filter.weights.len(), weights.len()].map(|count| count as u32));
+            weights.extend(filter.weights.iter().map(|&weight| weight as f32));
+        }
+        (places, weights)
+    }
+
+    /// Writes log10 of the mel energies of one frame of a chunk (its samples, and how many it counts as), which is centred on
+    /// sample `frame * HOP`.
+    fn frame(&self, (samples, length): (&[f32], usize), frame: usize, scratch: &mut Scratch, row: &mut [f32]) {
         let start = (frame * HOP) as isize - (WINDOW / 2) as isize;
         let whole = usize::try_from(start).ok().and_then(|start| samples.get(start..start + WINDOW));
         match whole {
@@ -89,7 +106,7 @@ impl LogMel {
             }
             None => {
                 for (n, (windowed, weight)) in scratch.windowed.iter_mut().zip(&self.window).enumerate() {
-                    *windowed = f64::from(sample_at(samples, start + n as isize)) * weight;
+                    *windowed = f64::from(sample_at(samples, length, start + n as isize)) * weight;
                 }
             }
         }
@@ -109,9 +126,9 @@ impl LogMel {
     }
 }
 
-/// The sample at `position` of the padded chunk, which is mirrored at both of its ends.
-fn sample_at(samples: &[f32], position: isize) -> f32 {
-    let last = CHUNK_SAMPLES as isize - 1;
+/// The sample at `position` of a chunk that is padded to `length` and mirrored at both of its ends.
+fn sample_at(samples: &[f32], length: usize, position: isize) -> f32 {
+    let last = length as isize - 1;
     let mirrored = if position > last { 2 * last - position } else { position.abs() };
     samples.get(mirrored as usize).copied().unwrap_or(0.0)
 }
@@ -193,7 +210,7 @@ mod tests {
         let window = |n: usize| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / WINDOW as f64).cos();
         let start = (frame * HOP) as isize - 200;
         let frame: Vec<f64> =
-            (0..WINDOW).map(|n| f64::from(sample_at(samples, start + n as isize)) * window(n)).collect();
+            (0..WINDOW).map(|n| f64::from(sample_at(samples, CHUNK_SAMPLES, start + n as isize)) * window(n)).collect();
         let energies: Vec<f64> = (0..BINS)
             .map(|bin| {
                 let angle = |n: usize| std::f64::consts::TAU * (bin * n % WINDOW) as f64 / WINDOW as f64;

@@ -88,8 +88,9 @@ impl Hearing {
         let fetch = || Ok((self.store.resolve_speaker_embedder(&self.speaker_model, watch)?, 0));
         let load = |folder: PathBuf| {
             let networks = load::on_each(&self.devices, |compute| load::embedder(&folder, compute))?;
-            let (_, network) = networks.first().ok_or_else(|| Error::Bug("there is no device".into()))?;
-            let (architecture, extractor) = (network.architecture(), FeatureExtractor::new(network.features()));
+            let (compute, network) = networks.first().ok_or_else(|| Error::Bug("there is no device".into()))?;
+            let extractor = FeatureExtractor::new(network.features(), &compute.device);
+            let architecture = network.architecture();
             let stages = networks.into_iter().map(|(compute, network)| {
                 let stage = Embedder::new(network, compute.device.clone());
                 (compute, stage)

@@ -75,12 +75,25 @@ pub fn best_path(emission: &Emission, chain: &Chain, windows: Option<&[Range<usi
     trellis.search(part.max(SHORTEST_PART).min(frames))
 }
 
+/// For each token the frames that it can be heard in: reached in time, and with time left for the tokens after it. There are
+/// no fewer frames than tokens.
+pub(super) fn reach(frames: usize, tokens: usize, windows: Option<&[Range<usize>]>) -> Vec<Range<usize>> {
+    let reach = (0..tokens).map(|token| {
+        let own = token..frames - (tokens - 1 - token);
+        match windows.and_then(|windows| windows.get(token)) {
+            Some(window) => own.start.max(window.start)..own.end.min(window.end),
+            None => own,
+        }
+    });
+    reach.collect()
+}
+
 struct Trellis<'a> {
     emission: &'a Emission,
     chain: &'a Chain,
     /// 0 where the gap before a token may be passed over, else minus infinity.
     skips: Vec<f64>,
-    /// For each token the frames that it can be heard in: reached in time, and with time left for the tokens after it.
+    /// The frames of each token.
     reach: Vec<Range<usize>>,
 }
 
@@ -144,16 +157,9 @@ mod step {
 
 impl<'a> Trellis<'a> {
     fn new(emission: &'a Emission, chain: &'a Chain, windows: Option<&[Range<usize>]>) -> Self {
-        let (frames, tokens) = (emission.frames(), chain.tokens.len());
-        let reach = (0..tokens).map(|token| {
-            let own = token..frames - (tokens - 1 - token);
-            match windows.and_then(|windows| windows.get(token)) {
-                Some(window) => own.start.max(window.start)..own.end.min(window.end),
-                None => own,
-            }
-        });
+        let reach = reach(emission.frames(), chain.tokens.len(), windows);
         let skips = chain.skips.iter().map(|&skip| if skip { 0.0 } else { f64::NEG_INFINITY }).collect();
-        Self { emission, chain, skips, reach: reach.collect() }
+        Self { emission, chain, skips, reach }
     }
 
     /// The tokens that can be heard in a frame; so can the gaps before them, and the gap after the last of them.

@@ -5,16 +5,19 @@
 //! type and is the oracle of the tests, and a fast path for f32 on the CPU.
 pub mod add_bias;
 pub mod attention;
+pub mod best_paths;
 pub mod cache;
 pub mod choose_token;
 pub mod convolution;
 pub mod ctc;
 mod decode;
+pub mod fbank;
 pub mod gelu;
 pub mod graph;
 pub mod kernels;
 pub mod layer_norm;
 pub mod linear;
+pub mod log_mel;
 pub mod logits;
 pub mod lstm;
 pub mod masked_taps;
@@ -31,12 +34,15 @@ pub mod time_convolution;
 pub mod weighted_statistics;
 
 pub use attention::attention;
+pub use best_paths::best_paths;
 pub use cache::{Slot, Slots, append, attention_cached, attention_weights_cached, cache_dtype};
 pub use choose_token::{Choice, Chosen, Masks, choose_tokens};
 pub use convolution::conv1d_gelu;
+pub use fbank::fbank;
 pub use gelu::gelu;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use log_mel::log_mel;
 pub use lstm::BidirectionalLstm;
 pub use masked_taps::masked_taps;
 pub use normalised_linear::NormalisedLinear;

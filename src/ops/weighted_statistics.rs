@@ -5,13 +5,15 @@
 //! with w = w[b, s, t] and x = x[b, t, c]. With weights of one these are the mean and the unbiased deviation. The squares
 //! are summed around the mean itself: the difference of two large sums would lose the deviation of steady channels.
 
-use candle_core::{Device, Result, Storage, Tensor, bail};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{is_fast, slice};
+use super::{has_kernels, is_fast, slice};
 
 /// Below this part of the weight, the rest `v1 - v2 / v1` is rounding: one frame bears all the weight.
-const LEAST_FREEDOM: f32 = 1e-5;
+pub const LEAST_FREEDOM: f32 = 1e-5;
 
 /// Statistics of x (B, T, C) under weights (B, S, T), none of them negative -> (B, S, 2C): means, then deviations. Where one
 /// frame bears all the weight, the deviation is `lone_deviation`; where there is no weight, both are 0.
@@ -19,28 +21,73 @@ const LEAST_FREEDOM: f32 = 1e-5;
 /// # Errors
 /// When the shapes do not fit.
 pub fn weighted_statistics(x: &Tensor, weights: &Tensor, lone_deviation: f64) -> Result<Tensor> {
-    let (batch, time, channels) = x.dims3()?;
+    let (batch, time, _) = x.dims3()?;
     let (rows, speakers, steps) = weights.dims3()?;
     if rows != batch || steps != time || x.elem_count() == 0 || speakers == 0 {
         bail!("weights {:?} do not fit x {:?}", weights.dims(), x.dims());
     }
     let (x, weights) = (x.contiguous()?, weights.contiguous()?);
-    if !is_fast(&[&x, &weights]) {
-        return composition(&x, &weights, lone_deviation);
+    if is_fast(&[&x, &weights]) || has_kernels(&[&x, &weights]) {
+        x.apply_op2_no_bwd(&weights, &WeightedStatistics { lone_deviation: lone_deviation as f32 })
+    } else {
+        composition(&x, &weights, lone_deviation)
     }
-    let (x_storage, x_layout) = x.storage_and_layout();
-    let (weights_storage, weights_layout) = weights.storage_and_layout();
-    let (Storage::Cpu(x_storage), Storage::Cpu(weights_storage)) = (&*x_storage, &*weights_storage) else {
-        bail!("the fast path is for the CPU")
-    };
-    let (values, weights) = (slice::<f32>(x_storage, x_layout)?, slice::<f32>(weights_storage, weights_layout)?);
+}
+
+struct WeightedStatistics {
+    lone_deviation: f32,
+}
+
+impl CustomOp2 for WeightedStatistics {
+    fn name(&self) -> &'static str {
+        "weighted statistics"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, weights: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ((batch, time, channels), speakers) = (xl.shape().dims3()?, wl.dims()[1]);
+        let statistics = definition(
+            (slice::<f32>(x, xl)?, slice::<f32>(weights, wl)?),
+            (batch, time, channels, speakers),
+            self.lone_deviation,
+        );
+        Ok((CpuStorage::F32(statistics), (batch, speakers, 2 * channels).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        weights: &CudaStorage,
+        wl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let ((batch, time, channels), speakers) = (xl.shape().dims3()?, wl.dims()[1]);
+        let kernel = super::kernels::weighted_statistics::WeightedStatistics {
+            batch,
+            time,
+            channels,
+            speakers,
+            least_freedom: LEAST_FREEDOM,
+            lone_deviation: self.lone_deviation,
+            dtype: candle_core::backend::BackendStorage::dtype(x),
+        };
+        Ok((kernel.run((x, xl), (weights, wl))?, (batch, speakers, 2 * channels).into()))
+    }
+}
+
+/// The statistics (B, S, 2C) of x (B, T, C) under weights (B, S, T), with the sizes B, T, C, S.
+pub fn definition(
+    (x, weights): (&[f32], &[f32]),
+    (batch, time, channels, speakers): (usize, usize, usize, usize),
+    lone_deviation: f32,
+) -> Vec<f32> {
     let mut statistics = vec![0.0; batch * speakers * 2 * channels];
     statistics.par_chunks_mut(2 * channels).enumerate().for_each(|(index, statistics)| {
-        let frames = values[index / speakers * time * channels..][..time * channels].chunks_exact(channels);
+        let frames = x[index / speakers * time * channels..][..time * channels].chunks_exact(channels);
         let (mean, deviation) = statistics.split_at_mut(channels);
-        of_one(frames.zip(&weights[index * time..][..time]), lone_deviation as f32, mean, deviation);
+        of_one(frames.zip(&weights[index * time..][..time]), lone_deviation, mean, deviation);
     });
-    Tensor::from_vec(statistics, (batch, speakers, 2 * channels), &Device::Cpu)
+    statistics
 }
 
 /// The statistics of one speaker; `mean` and `deviation` come as zeros.
@@ -97,7 +144,7 @@ fn composition(x: &Tensor, weights: &Tensor, lone_deviation: f64) -> Result<Tens
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
+    use candle_core::{DType, Device};
 
     use super::*;
     use crate::ops::tests::{assert_close, random};

@@ -264,7 +264,7 @@ pub fn diarize(
     options: &DiarizeOptions,
     watch: &Watch,
 ) -> Result<Diarization> {
-    let extractor = FeatureExtractor::new(embedder.features());
+    let extractor = FeatureExtractor::new(embedder.features(), device);
     let plan = Plan::new(audio, segmentation, options, (embedder.architecture(), &extractor))?;
     plan.conclude(embed_all(&plan, embedder, device, audio, watch)?)
 }
@@ -280,7 +280,7 @@ pub fn embed_all(
     audio: &Audio,
     watch: &Watch,
 ) -> Result<Vec<Option<Vec<f32>>>> {
-    let extractor = FeatureExtractor::new(embedder.features());
+    let extractor = FeatureExtractor::new(embedder.features(), device);
     let mut embeddings = Vec::with_capacity(plan.windows());
     for first in (0..plan.windows()).step_by(BATCH) {
         watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
@@ -363,7 +363,7 @@ mod tests {
             overlap: vec![0.0; 589],
         };
         let audio = Audio::new(vec![0.0; 160_000]);
-        let extractor = FeatureExtractor::new(Features::KaldiPovey { bins: 80 });
+        let extractor = FeatureExtractor::new(Features::KaldiPovey { bins: 80 }, &Device::Cpu);
         Plan::new(&audio, segmentation, options, (Architecture::CamPlusPlus, &extractor)).unwrap()
     }
 

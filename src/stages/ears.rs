@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::{
     align::{Emissions, FRAMES_PER_SECOND, Hearing},
+    spectrogram::spectrograms,
     stage::{Key, Stage},
 };
 use crate::{
@@ -60,9 +61,8 @@ impl Network {
     fn emissions(&self, jobs: &[&Listen], compute: &Compute) -> Result<Vec<Emissions>> {
         match self {
             Network::Heads { encoder, mel, heads } => {
-                let bins = mel.n_mels();
-                let values: Vec<f32> = jobs.iter().flat_map(|job| mel.compute(job.audio.samples())).collect();
-                let mel = Tensor::from_vec(values, (jobs.len(), MEL_FRAMES, bins), &compute.device)?;
+                let chunks: Vec<&[f32]> = jobs.iter().map(|job| job.audio.samples()).collect();
+                let mel = spectrograms(mel, &chunks, &compute.device, DType::F32)?;
                 let taps = taps(heads)?;
                 // The heads read the features as they are, the encoder in its own numbers.
                 let (_, states) = encoder.forward_tapped(&mel.to_dtype(compute.dtype)?, taps)?;

@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Error, Result},
     models::speaker::{Features, SpeakerEmbedder},
+    ops::fbank::{Filters, fbank},
 };
 
 /// Windows inside the stage at a time.
@@ -25,16 +26,27 @@ const CALL_FRAMES: usize = 3000;
 pub enum FeatureExtractor {
     /// Kaldi's filterbanks.
     Fbank(Fbank),
+    /// The same, made by a GPU when it hears the window.
+    FbankOnGpu(Arc<Filters>),
     /// SpeechBrain's.
     Decibels(Decibels),
 }
 
-/// One window: its features, and who is heard in it when.
+/// What is heard in a window.
+#[derive(Debug, Clone)]
+pub enum Sound {
+    /// (frames, bins), row after row.
+    Features(Vec<f32>),
+    /// Samples of whole frames, and what makes features of them.
+    Samples(Vec<f32>, Arc<Filters>),
+}
+
+/// One window: what is heard in it, and who is heard in it when.
 #[derive(Debug, Clone)]
 pub struct Window {
-    /// (frames, bins), row after row.
-    pub features: Vec<f32>,
-    /// Rows.
+    /// Its features, or what they are made of.
+    pub sound: Sound,
+    /// Frames of the features.
     pub frames: usize,
     /// How much each moment counts for each local speaker, 0 to 1: the masks of a window are equally long and lie evenly over
     /// it, at whatever frame rate.
@@ -45,21 +57,25 @@ pub struct Window {
 pub type Embeddings = Vec<Option<Vec<f32>>>;
 
 impl FeatureExtractor {
-    /// An extractor as an embedder wants it ([`SpeakerEmbedder::features`]).
-    pub fn new(features: Features) -> Self {
-        match features {
-            Features::KaldiPovey { bins } => Self::Fbank(Fbank::new(&FbankOptions { bins, ..FbankOptions::default() })),
-            Features::KaldiHamming { bins } => {
-                Self::Fbank(Fbank::new(&FbankOptions { bins, window: FrameWindow::Hamming, scale: 32_768.0 }))
-            }
-            Features::Decibels { bins } => Self::Decibels(Decibels::new(bins)),
+    /// An extractor as an embedder on `device` wants it ([`SpeakerEmbedder::features`]).
+    pub fn new(features: Features, device: &Device) -> Self {
+        let options = match features {
+            Features::KaldiPovey { bins } => FbankOptions { bins, ..FbankOptions::default() },
+            Features::KaldiHamming { bins } => FbankOptions { bins, window: FrameWindow::Hamming, scale: 32_768.0 },
+            Features::Decibels { bins } => return Self::Decibels(Decibels::new(bins)),
+        };
+        let fbank = Fbank::new(&options);
+        if device.is_cpu() {
+            return Self::Fbank(fbank);
         }
+        let (places, weights) = fbank.filter_table();
+        Self::FbankOnGpu(Arc::new(Filters { window: fbank.window().to_vec(), places, weights }))
     }
 
     /// How many frames `samples` samples have.
     pub fn frames(&self, samples: usize) -> usize {
         match self {
-            Self::Fbank(_) => Fbank::frames(samples),
+            Self::Fbank(_) | Self::FbankOnGpu(_) => Fbank::frames(samples),
             Self::Decibels(_) => Decibels::frames(samples),
         }
     }
@@ -68,7 +84,7 @@ impl FeatureExtractor {
     pub fn samples(&self, frames: usize) -> usize {
         let before_last = frames.saturating_sub(1) * FRAME_SHIFT;
         match self {
-            Self::Fbank(_) => FRAME_LENGTH + before_last,
+            Self::Fbank(_) | Self::FbankOnGpu(_) => FRAME_LENGTH + before_last,
             Self::Decibels(_) => before_last.max(1),
         }
     }
@@ -78,11 +94,16 @@ impl FeatureExtractor {
     /// # Errors
     /// When the features cannot be computed.
     pub fn window(&self, samples: &[f32], masks: Vec<Vec<f32>>) -> Result<Window> {
-        let (features, bins) = match self {
-            Self::Fbank(fbank) => (fbank.compute_normalised(samples)?, fbank.bins()),
-            Self::Decibels(decibels) => (decibels.compute_normalised(samples)?, decibels.bins()),
+        let frames = self.frames(samples.len());
+        let sound = match self {
+            Self::Fbank(fbank) => Sound::Features(fbank.compute_normalised(samples)?),
+            Self::FbankOnGpu(filters) => {
+                let whole = if frames == 0 { 0 } else { self.samples(frames) };
+                Sound::Samples(samples[..whole].to_vec(), filters.clone())
+            }
+            Self::Decibels(decibels) => Sound::Features(decibels.compute_normalised(samples)?),
         };
-        Ok(Window { frames: features.len() / bins, features, masks })
+        Ok(Window { sound, frames, masks })
     }
 
     /// The window of these samples, of which everything counts for its one speaker.
@@ -107,6 +128,29 @@ impl Window {
             )));
         }
         Ok(length)
+    }
+}
+
+/// The features of windows with as many frames, (windows, frames, bins), on the device.
+///
+/// # Errors
+/// When the windows differ in what they hold, or a tensor operation fails.
+pub fn features(windows: &[&Window], bins: usize, device: &Device) -> Result<Tensor> {
+    let frames = windows.first().map_or(0, |window| window.frames);
+    let (mut values, mut samples, mut filters) = (Vec::new(), Vec::new(), None);
+    for window in windows {
+        match &window.sound {
+            Sound::Features(features) => values.push(features.as_slice()),
+            Sound::Samples(own, with) => {
+                samples.push(own.as_slice());
+                filters = Some(with);
+            }
+        }
+    }
+    match filters {
+        Some(filters) if values.is_empty() => Ok(fbank(&samples, Filters::clone(filters), device)?),
+        Some(_) => Err(Error::Bug("some windows of a batch hold features, others samples".into())),
+        None => Ok(Tensor::from_vec(values.concat(), (windows.len(), frames, bins), device)?),
     }
 }
 
@@ -138,15 +182,14 @@ fn embed_alike(
     windows: &[&Window],
     mask_length: usize,
 ) -> Result<Vec<Embeddings>> {
-    let (count, frames) = (windows.len(), windows[0].frames);
+    let count = windows.len();
     let speakers = windows.iter().map(|window| window.masks.len()).max().unwrap_or(0);
     let mut weights = vec![0.0; count * speakers * mask_length];
     for (rows, window) in weights.chunks_exact_mut(speakers * mask_length).zip(windows) {
         let masks = rows.chunks_exact_mut(mask_length).zip(&window.masks);
         masks.for_each(|(row, mask)| row.copy_from_slice(mask));
     }
-    let features: Vec<f32> = windows.iter().flat_map(|window| window.features.iter().copied()).collect();
-    let features = Tensor::from_vec(features, (count, frames, embedder.features().bins()), device)?;
+    let features = features(windows, embedder.features().bins(), device)?;
     let weights = Tensor::from_vec(weights, (count, speakers, mask_length), device)?;
     let rows: Vec<Vec<Vec<f32>>> = embedder.forward_masked(&features, &weights)?.to_vec3()?;
     // Zeros are what a speaker gets of whom nothing is heard.

@@ -24,6 +24,7 @@ pub mod rules;
 pub mod script;
 pub mod segment;
 mod sounds;
+pub mod spectrogram;
 pub mod stage;
 pub mod transcribe;
 pub mod utter;

@@ -54,6 +54,8 @@ pub struct Case {
 /// The largest difference of a case from what was expected.
 #[derive(Debug, Clone, Default)]
 pub struct Difference {
+    /// The type of the numbers; `None` where all are exact.
+    pub dtype: Option<DType>,
     /// Absolute.
     pub error: f64,
     /// In tolerances: above 1 it is too large.
@@ -168,7 +170,8 @@ impl Expected {
             if ratio > worst.ratio || ratio.is_nan() {
                 let buffer = self.buffer;
                 let place = format!("buffer {buffer}, element {index}: {got} instead of {wanted}");
-                worst = Difference { error, ratio: if ratio.is_nan() { f64::INFINITY } else { ratio }, place };
+                let ratio = if ratio.is_nan() { f64::INFINITY } else { ratio };
+                worst = Difference { dtype: Some(self.dtype), error, ratio, place };
             }
         }
         worst

@@ -61,22 +61,20 @@ impl Subject {
         let program = flavour.program().unwrap_or_else(|reason| panic!("{reason}"));
         let batches: Vec<u64> = (0..cases).step_by(AT_ONCE as usize).collect();
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        let check = |first: u64| -> Result<Difference, String> {
+        let check = |first: u64| -> Result<Vec<Difference>, String> {
             let seeds = first..cases.min(first + AT_ONCE);
             let cases: Vec<Case> = seeds.map(|seed| (self.case)(&mut StdRng::seed_from_u64(seed), size)).collect();
             let answer = program.answer(&cases, first as u32)?;
             let mut rest = answer.as_slice();
-            let mut worst = Difference::default();
+            let mut found = Vec::with_capacity(cases.len());
             for case in &cases {
                 let difference = case.compare(&mut rest)?;
-                if difference.ratio > worst.ratio {
-                    worst = Difference { place: format!("{}: {}", case.name, difference.place), ..difference };
-                }
+                found.push(Difference { place: format!("{}: {}", case.name, difference.place), ..difference });
             }
             assert!(rest.is_empty(), "the answer is too long");
-            Ok(worst)
+            Ok(found)
         };
-        let found: Vec<Result<Difference, String>> = thread::scope(|scope| {
+        let found: Vec<Result<Vec<_>, String>> = thread::scope(|scope| {
             let check = &check;
             let batches = &batches;
             let running: Vec<_> = (0..workers)
@@ -85,17 +83,28 @@ impl Subject {
                     scope.spawn(move || own.map(|&first| check(first)).collect::<Result<Vec<_>, String>>())
                 })
                 .collect();
-            running.into_iter().map(|worker| worker.join().unwrap().map(worst_of)).collect()
+            running.into_iter().map(|worker| worker.join().unwrap().map(|found| found.concat())).collect()
         });
         let found = found.into_iter().collect::<Result<Vec<_>, String>>().unwrap_or_else(|reason| panic!("{reason}"));
-        let worst = worst_of(found);
-        let place = if worst.ratio == 0.0 { "every element is exact" } else { &worst.place };
-        println!("{} ({flavour:?}): {cases} shapes, max abs error {:.1e} ({place})", self.name, worst.error);
+        self.report(flavour, &found.concat());
     }
-}
 
-fn worst_of(found: Vec<Difference>) -> Difference {
-    found.into_iter().max_by(|a, b| a.ratio.total_cmp(&b.ratio)).unwrap_or_default()
+    /// Prints the largest difference in each number type, and where it is.
+    fn report(self, flavour: Flavour, found: &[Difference]) {
+        println!("{} ({flavour:?}): {} shapes", self.name, found.len());
+        let mut dtypes: Vec<DType> = found.iter().filter_map(|difference| difference.dtype).collect();
+        dtypes.sort_by_key(|dtype| dtype.as_str());
+        dtypes.dedup();
+        if dtypes.is_empty() {
+            println!("    every element is exact");
+        }
+        for dtype in dtypes {
+            let of_type = found.iter().filter(|difference| difference.dtype == Some(dtype));
+            if let Some(worst) = of_type.max_by(|a, b| a.error.total_cmp(&b.error)) {
+                println!("    {}: max abs error {:.1e} ({})", dtype.as_str(), worst.error, worst.place);
+            }
+        }
+    }
 }
 
 /// One of f32, f16 and bf16.

@@ -8,9 +8,13 @@ pub mod add_bias;
 pub mod append;
 pub mod cached_attention;
 pub mod choose_token;
+pub mod ctc_viterbi;
 #[cfg(feature = "cuda")]
 pub(super) mod device;
+pub mod fbank;
+pub mod log_mel;
 pub mod scaled_softmax;
+pub mod weighted_statistics;
 
 use candle_core::{DType, Result, bail};
 

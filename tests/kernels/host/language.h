@@ -181,6 +181,8 @@ inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return sqrtf(x); }
 inline double __dadd_rn(double x, double y) { return x + y; }
 inline double __dmul_rn(double x, double y) { return x * y; }
+inline double cospi(double x) { return cos(3.14159265358979323846 * x); }
+inline double sinpi(double x) { return sin(3.14159265358979323846 * x); }
 inline void sincospif(float x, float* sine, float* cosine) {
     const double angle = 3.14159265358979323846 * double(x);
     *sine = float(sin(angle));

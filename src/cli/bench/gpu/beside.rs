@@ -16,10 +16,13 @@ use palabra::{
         speaker::{SpeakerEmbedder, campplus},
         whisper::MEL_FRAMES,
     },
-    ops::ctc::{Chain, Emission, State, best_path},
+    ops::{
+        best_paths::{Search, best_paths},
+        ctc::{Chain, Emission, State},
+    },
     progress::Watch,
     stages::{
-        embed::{FeatureExtractor, Window, embed},
+        embed::{FeatureExtractor, Window, embed, features},
         segment::{STEP, SegmentPlan, hear},
     },
     weights::Store,
@@ -69,7 +72,7 @@ impl Listeners {
         Ok(Self {
             head: head.ok_or_else(|| Error::Bug("there is no aligner head".into()))?,
             segmenter: engine::segmenter(&store.fetch("segmentation-3.0", watch)?, &compute)?,
-            extractor: FeatureExtractor::new(embedder.features()),
+            extractor: FeatureExtractor::new(embedder.features(), &compute.device),
             embedder,
             voice: engine::voice(&store.fetch("silero-vad", watch)?)?,
             compute,
@@ -103,7 +106,7 @@ fn head<'a>(listeners: &'a Listeners, _: &'a Input, rows: usize) -> Result<Subje
 }
 
 /// The path of a text through what a head hears, once through each of its outputs.
-fn path<'a>(_: &'a Listeners, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
+fn path<'a>(listeners: &'a Listeners, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (frames, columns) = (MEL_FRAMES / 2, Head::ENGLISH.labels + 2);
     let values = Tensor::from_vec(noise(frames * columns, 5.0, 1), (frames, columns), &candle_core::Device::Cpu)?;
     let values: Vec<f32> = log_softmax(&values, D::Minus1)?.flatten_all()?.to_vec1()?;
@@ -111,10 +114,9 @@ fn path<'a>(_: &'a Listeners, _: &'a Input, rows: usize) -> Result<Subject<'a>> 
     let tokens: Vec<u32> = (0..CHARACTERS).map(|place| 1 + (place * 7 % (columns - 1)) as u32).collect();
     let chain = Chain { gaps: vec![0; CHARACTERS + 1], skips: vec![true; CHARACTERS], tokens };
     let run = move || {
-        let mut found = None;
-        for _ in 0..2 * rows {
-            found = best_path(&emission, &chain, None);
-        }
+        // Two passes over every chunk.
+        let searches = vec![Search { emission: &emission, chain: &chain, windows: None }; 2 * rows];
+        let found = best_paths(&searches, &listeners.compute.device)?.pop().flatten();
         let place = |state: &State| match *state {
             State::Gap(place) => 2 * place,
             State::Token(place) => 2 * place + 1,
@@ -152,8 +154,12 @@ fn filterbank<'a>(listeners: &'a Listeners, input: &'a Input, rows: usize) -> Re
     let windows = windows(input, rows);
     let (count, frames) = (windows.len(), listeners.extractor.frames((WINDOW * 16_000.0) as usize));
     let run = move || {
-        let made = windows.iter().map(|window| Ok(listeners.extractor.whole_window(window.samples())?.features));
-        Ok(Output::Numbers(made.collect::<Result<Vec<_>>>()?.concat()))
+        let made: Vec<Window> = windows
+            .iter()
+            .map(|window| listeners.extractor.whole_window(window.samples()))
+            .collect::<std::result::Result<_, _>>()?;
+        let bins = listeners.embedder.features().bins();
+        Ok(Output::Tensor(features(&made.iter().collect::<Vec<_>>(), bins, &listeners.compute.device)?))
     };
     let work = listeners::filterbank(count, frames, listeners.embedder.features().bins());
     Ok(Subject::new(work, Box::new(run)))

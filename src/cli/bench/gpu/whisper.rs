@@ -7,9 +7,9 @@ use candle_core::{DType, Tensor};
 use palabra::{
     Result,
     device::Compute,
-    models::whisper::{KvCache, MEL_FRAMES},
+    models::whisper::KvCache,
     ops::{self, Choice, LayerNorm, Linear, Slot, Slots},
-    stages::transcribe::Transcriber,
+    stages::{spectrogram::spectrograms, transcribe::Transcriber},
 };
 
 use super::{
@@ -61,19 +61,17 @@ fn size(transcriber: &Transcriber) -> usize {
 /// When the device has no room.
 pub fn mel(transcriber: &Transcriber, input: &Input, rows: usize) -> Result<Tensor> {
     let compute = transcriber.compute();
-    let values: Vec<f32> =
-        (0..rows).flat_map(|row| transcriber.mel().compute(input.chunk(row).audio.samples())).collect();
-    let shape = (rows, MEL_FRAMES, transcriber.mel().n_mels());
-    Ok(Tensor::from_vec(values, shape, &compute.device)?.to_dtype(compute.dtype)?)
+    let chunks: Vec<_> = (0..rows).map(|row| input.chunk(row).audio).collect();
+    let samples: Vec<&[f32]> = chunks.iter().map(|audio| audio.samples()).collect();
+    spectrograms(transcriber.mel(), &samples, &compute.device, compute.dtype)
 }
 
 fn log_mel<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let chunks: Vec<_> = (0..rows).map(|row| input.chunk(row).audio).collect();
     let work = listeners::log_mel(rows, transcriber.mel().n_mels(), Design::Fused);
     let run = move || {
-        let values: Vec<f32> = chunks.iter().flat_map(|audio| transcriber.mel().compute(audio.samples())).collect();
-        let shape = (rows, MEL_FRAMES, transcriber.mel().n_mels());
-        Ok(Output::Tensor(Tensor::from_vec(values, shape, &transcriber.compute().device)?))
+        let samples: Vec<&[f32]> = chunks.iter().map(|audio| audio.samples()).collect();
+        Ok(Output::Tensor(spectrograms(transcriber.mel(), &samples, &transcriber.compute().device, DType::F32)?))
     };
     Ok(Subject::new(work, Box::new(run)))
 }
