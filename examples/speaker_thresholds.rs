@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let segmenter = segmentation::Segmenter::load(&network, &segmentation::Config::default())?;
     let embedder = arguments.embedder.map_or_else(|| store.fetch("campplus", &watch), Ok)?;
     let embedder = SpeakerEmbedder::load(weights(&embedder)?)?;
-    let (extractor, architecture) = (FeatureExtractor::new(embedder.features()), embedder.architecture());
+    let (extractor, architecture) = (FeatureExtractor::new(embedder.features(), &cpu), embedder.architecture());
 
     let mut heard = Vec::new();
     for row in std::fs::read_to_string(arguments.folder.join("manifest.jsonl"))?.lines() {

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
+use candle_core::{Device, Result, bail};
 #[cfg(feature = "cuda")]
 use candle_core::{Storage, Tensor, op::BackpropOp};
-use candle_core::{Device, Result, bail};
 use rayon::prelude::*;
 
 use super::{

@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use candle_core::{DType, Tensor};
-use rayon::prelude::*;
 
 use super::{
     align::Emissions,
@@ -13,6 +12,7 @@ use super::{
     language::Distribution,
     recorded::Recorded,
     row::{Decoding, Row},
+    spectrogram::spectrograms,
     transcribe::Transcriber,
     written::{self, Piece, Written},
 };
@@ -153,12 +153,8 @@ impl Batch {
         let transcriber = self.transcriber.clone();
         let compute = transcriber.compute();
         for group in new.chunks(self.encoded_at_once.min(new.len().max(1))) {
-            let bins = transcriber.config().num_mel_bins;
-            let mel: Vec<f32> = group
-                .par_iter()
-                .flat_map_iter(|(_, _, chunk)| transcriber.mel().compute(chunk.audio.samples()))
-                .collect();
-            let mel = Tensor::from_vec(mel, (group.len(), MEL_FRAMES, bins), &compute.device)?;
+            let chunks: Vec<&[f32]> = group.iter().map(|(_, _, chunk)| chunk.audio.samples()).collect();
+            let mel = spectrograms(transcriber.mel(), &chunks, &compute.device, DType::F32)?;
             // The heads read the features as they are, the encoder in its own numbers.
             let input = mel.to_dtype(compute.dtype)?;
             let (features, taps) =
