@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
     let (arguments, watch, compute) = (Arguments::parse(), Watch::silent(), Compute::cpu());
     let store = Store::open(&StoreOptions::default())?;
     let embedder = engine::embedder(&store.resolve_speaker_embedder(&arguments.model, &watch)?, &compute)?;
-    let extractor = FeatureExtractor::new(embedder.features());
+    let extractor = FeatureExtractor::new(embedder.features(), &compute.device);
 
     let mut voices = Vec::new();
     for file in &arguments.files {
