@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use palabra::{
     audio::decibels::Decibels,
     models::speaker::{Architecture, SpeakerEmbedder},
-    stages::embed::{FeatureExtractor, Window, embed},
+    stages::embed::{FeatureExtractor, Sound, Window, embed},
 };
 
 use crate::support::{self, trial};
@@ -121,13 +121,17 @@ fn decibels() {
 }
 
 fn features(reference: &Reference) {
-    let extractor = FeatureExtractor::new(embedder(reference.name).features());
+    let extractor = FeatureExtractor::new(embedder(reference.name).features(), &Device::Cpu);
     let window = |seed: u32| extractor.whole_window(&bursts(LENGTH, seed)).expect("features");
     let (first, second) = (window(1), window(2));
     assert_eq!(extractor.frames(LENGTH), first.frames);
     assert_eq!(extractor.frames(extractor.samples(first.frames)), first.frames);
     let frames = first.frames;
-    let both = [first.features, second.features].concat();
+    let both = [first, second].map(|window| match window.sound {
+        Sound::Features(features) => features,
+        Sound::Samples(..) => panic!("the CPU makes features at once"),
+    });
+    let both = both.concat();
     let ours = Tensor::from_vec(both, (2, frames, 80), &Device::Cpu).expect("whole rows");
     support::compare("features", &ours, &golden()[&format!("{}.features", reference.name)], 2e-3);
 }
@@ -165,7 +169,7 @@ fn masks(reference: &Reference) {
 
 fn windows(reference: &Reference) {
     let embedder = embedder(reference.name);
-    let extractor = FeatureExtractor::new(embedder.features());
+    let extractor = FeatureExtractor::new(embedder.features(), &Device::Cpu);
     let window = |length: usize, seed: u32, masks: &[&[f32]]| {
         let masks = masks.iter().map(|mask| mask.to_vec()).collect();
         extractor.window(&bursts(length, seed), masks).expect("features")

@@ -156,7 +156,7 @@ fn masks_that_hear_all_or_nothing((sample, weights): (PathBuf, PathBuf)) {
 
 /// Windows of two lengths, with one to four masks at two frame rates.
 fn masked_windows(audio: &Audio, embedder: &SpeakerEmbedder) -> Vec<Window> {
-    let extractor = FeatureExtractor::new(embedder.features());
+    let extractor = FeatureExtractor::new(embedder.features(), &Device::Cpu);
     let masks = golden()["masks"].to_vec2::<f32>().expect("masks");
     let halved: Vec<Vec<f32>> = masks.iter().map(|mask| mask.iter().step_by(2).copied().collect()).collect();
     let window = |(index, (start, length)): (usize, (f64, f64))| {
@@ -185,7 +185,7 @@ fn batch_equals_one_by_one((sample, weights): (PathBuf, PathBuf)) {
 
 fn masks_that_cannot_be((sample, weights): (PathBuf, PathBuf)) {
     let (audio, embedder) = (recording(&sample), embedder(weights));
-    let extractor = FeatureExtractor::new(embedder.features());
+    let extractor = FeatureExtractor::new(embedder.features(), &Device::Cpu);
     let window = |masks: &[&[f32]]| {
         let masks = masks.iter().map(|mask| mask.to_vec()).collect();
         extractor.window(audio.slice(Span::new(7.0, 7.5)).samples(), masks).expect("features")
