@@ -163,7 +163,9 @@ fn cost() {
     for (model, name) in list(&estimate, "models").iter().zip(["base", "large-v3"]) {
         let built = list(model, "designs").iter().find(|design| design["design"] == "built").unwrap();
         let cards = list(built, "cards");
-        for (what, key) in [("words with times", "times_real_time"), ("with speakers", "times_real_time_speakers")] {
+        for (what, key) in
+            [("words with times", "times_real_time_graph"), ("with speakers", "times_real_time_speakers_graph")]
+        {
             let line = readme.lines().find(|line| line.starts_with(&format!("| `{name}`, {what} |"))).unwrap();
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let written = [cells[2], cells[4]].map(|cell| cell.parse::<f64>().unwrap());

@@ -104,6 +104,8 @@ pub struct Stage {
     rate: Rate,
     /// Bytes of a number: 4 computes in f32.
     size: usize,
+    /// A part of the decoder's step, which is recorded and launched as one.
+    recorded: bool,
     /// Part of telling speakers apart.
     pub speakers: bool,
 }
@@ -113,7 +115,7 @@ pub struct Stage {
 pub struct Time {
     /// Seconds, every kernel launched by the processor.
     pub launched: f64,
-    /// Seconds, all launched at once as a graph.
+    /// Seconds where the steps of the decoder are launched as one, as a graph.
     pub graph: f64,
     /// What it waits for when launched.
     pub limit: Limit,
@@ -125,17 +127,18 @@ pub fn stages(config: &Config, rows: usize, size: usize, design: Design, assumpt
     let steps = assumptions.tokens + 1;
     // The mean number of tokens that a row looks back at.
     let length = PROMPT + assumptions.tokens / 2;
-    let stage = |name, work, rate, size| Stage { name, work, rate, size, speakers: false };
+    let stage = |name, work, rate, size| Stage { name, work, rate, size, recorded: false, speakers: false };
+    let step = |name, work: Work, rate| Stage { recorded: true, ..stage(name, work * steps, rate, size) };
     let mut stages = vec![
         stage("log-mel", listeners::log_mel(rows, config.num_mel_bins, design), Rate::Other, 4),
         stage("encoder convolutions", batch.encoder_convolutions(), Rate::Products, size),
         stage("encoder linear", batch.encoder_linear(), Rate::Products, size),
         stage("encoder attention", batch.encoder_attention(), Rate::Attention, size),
         stage("cross keys and values", batch.cross_keys(), Rate::Products, size),
-        stage("decoder linear", batch.step_linear() * steps, Rate::Products, size),
-        stage("decoder self-attention", batch.step_self_attention(length) * steps, Rate::Attention, size),
-        stage("decoder cross-attention", batch.step_cross_attention() * steps, Rate::Attention, size),
-        stage("logits and choice", batch.step_logits() * steps, Rate::Products, size),
+        step("decoder linear", batch.step_linear(), Rate::Products),
+        step("decoder self-attention", batch.step_self_attention(length), Rate::Attention),
+        step("decoder cross-attention", batch.step_cross_attention(), Rate::Attention),
+        step("logits and choice", batch.step_logits(), Rate::Products),
     ];
     if let Some(base) = super::checkpoints::find(HEARD).filter(|base| base != config) {
         let encoder = Batch { config: &base, ..batch };
@@ -156,7 +159,7 @@ const HEARD: &str = "base";
 fn speaker_stages(chunks: usize) -> [Stage; 3] {
     let embedder = campplus::Config::default();
     let windows = EMBEDDED * chunks;
-    let stage = |name, work, rate| Stage { name, work, rate, size: 4, speakers: true };
+    let stage = |name, work, rate| Stage { name, work, rate, size: 4, recorded: false, speakers: true };
     let heard = listeners::segmentation(&segmentation::Config::default(), SEGMENTED * chunks);
     let features = listeners::filterbank(windows, EMBEDDED_FRAMES, embedder.features);
     let voices = listeners::embedder(&embedder, windows, EMBEDDED_FRAMES, EMBEDDED_TOGETHER);
@@ -180,18 +183,20 @@ impl Stage {
         let (compute, memory) = (self.work.flops / cores, self.work.bytes / (peak.bandwidth * assumptions.bandwidth));
         let (gaps, launches) = (self.work.kernels * assumptions.gap, self.work.kernels * assumptions.launch);
         let bus = self.work.bus / assumptions.bus;
-        let graph = compute.max(memory) + gaps + bus;
+        let on_card = compute.max(memory) + gaps;
         let limit = match () {
             () if bus > compute.max(memory).max(launches) => Limit::Bus,
-            () if launches > compute.max(memory) + gaps || gaps > compute.max(memory) => Limit::Launches,
+            () if launches > on_card || gaps > compute.max(memory) => Limit::Launches,
             () if compute > memory => Limit::Compute,
             () => Limit::Memory,
         };
-        Time { launched: graph.max(launches + bus), graph, limit }
+        let launched = on_card.max(launches) + bus;
+        Time { launched, graph: if self.recorded { on_card + bus } else { launched }, limit }
     }
 }
 
-/// How much faster than real time a batch goes through `stages`: launched by the processor, and as graphs.
+/// How much faster than real time a batch goes through `stages`: launched by the processor, and with the decoder's steps as
+/// graphs.
 pub fn real_time_factors(
     stages: &[Stage],
     rows: usize,
@@ -224,7 +229,8 @@ mod tests {
         let peak = Peak { name: "toy".into(), half: 10.0, single: 5.0, bandwidth: 10.0 };
         let time = |flops: f64, bytes: f64, kernels: f64, size| {
             let work = Work { flops, bytes, kernels, bus: 0.0 };
-            Stage { name: "toy", work, rate: Rate::Products, size, speakers: false }.time(&peak, &assumptions)
+            Stage { name: "toy", work, rate: Rate::Products, size, recorded: true, speakers: false }
+                .time(&peak, &assumptions)
         };
         assert_eq!(time(100.0, 10.0, 1.0, 2), Time { launched: 10.5, graph: 10.5, limit: Limit::Compute });
         assert_eq!(time(100.0, 10.0, 1.0, 4), Time { launched: 20.5, graph: 20.5, limit: Limit::Compute });

@@ -53,7 +53,7 @@ const NOTES: &str = "\
 Columns: operations (a multiplication with its addition counts as two) and bytes between memory
 and cores for one batch, the kernels launched for it, what crosses the bus, and for every card the
 time with each kernel launched by the processor, what it waits for (compute, memory, launches or
-bus), and the time with all kernels launched at once as a CUDA graph.
+bus), and the time with the steps of the decoder launched as CUDA graphs.
 Three designs are told apart: `composed`, Candle's operations one after the other; `built`, with
 the kernels that there are; `fused`, the aim, with attention of the encoder in blocks as well.
 

@@ -6,6 +6,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use candle_core::{DType, Tensor};
 use palabra::{
     Result,
+    audio::Audio,
     device::Compute,
     models::whisper::KvCache,
     ops::{self, Choice, LayerNorm, Linear, Slot, Slots},
@@ -60,20 +61,19 @@ fn size(transcriber: &Transcriber) -> usize {
 /// # Errors
 /// When the device has no room.
 pub fn mel(transcriber: &Transcriber, input: &Input, rows: usize) -> Result<Tensor> {
+    spectrograms_of(transcriber, &(0..rows).map(|row| input.chunk(row).audio).collect::<Vec<_>>())
+}
+
+fn spectrograms_of(transcriber: &Transcriber, chunks: &[Audio]) -> Result<Tensor> {
+    let samples: Vec<&[f32]> = chunks.iter().map(Audio::samples).collect();
     let compute = transcriber.compute();
-    let chunks: Vec<_> = (0..rows).map(|row| input.chunk(row).audio).collect();
-    let samples: Vec<&[f32]> = chunks.iter().map(|audio| audio.samples()).collect();
     spectrograms(transcriber.mel(), &samples, &compute.device, compute.dtype)
 }
 
 fn log_mel<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
-    let chunks: Vec<_> = (0..rows).map(|row| input.chunk(row).audio).collect();
+    let chunks: Vec<Audio> = (0..rows).map(|row| input.chunk(row).audio).collect();
     let work = listeners::log_mel(rows, transcriber.mel().n_mels(), Design::Fused);
-    let run = move || {
-        let samples: Vec<&[f32]> = chunks.iter().map(|audio| audio.samples()).collect();
-        Ok(Output::Tensor(spectrograms(transcriber.mel(), &samples, &transcriber.compute().device, DType::F32)?))
-    };
-    Ok(Subject::new(work, Box::new(run)))
+    Ok(Subject::new(work, Box::new(move || Ok(Output::Tensor(spectrograms_of(transcriber, &chunks)?)))))
 }
 
 fn encoder<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
