@@ -91,6 +91,7 @@ rust_root() {
 }
 
 # What cargo has compiled of the dependencies, as links where the file system allows: it takes from there what is unchanged.
+# Without what utoipa-swagger-ui generates: it names the folder of its first build even where the whole target was copied since.
 reuse_compiled() {
     local release="$folder/target-$DEVICE/release" kind link
     [ ! -d "$release" ] && [ -d "$compiled/release/deps" ] || return 0
@@ -98,7 +99,7 @@ reuse_compiled() {
     for kind in deps build .fingerprint; do
         link=()
         [ "$kind" != deps ] || link=(--link)
-        (cd "$compiled/release" && find "$kind" -type f -not -path '*palabra*' \
+        (cd "$compiled/release" && find "$kind" -type f -not -path '*palabra*' -not -path '*utoipa-swagger-ui*' \
             \( -not -path 'deps/*' -o -name '*.rlib' -o -name '*.rmeta' -o -name '*.so' -o -name '*.d' \) -print0 \
             | xargs -0 cp --parents --preserve=all "${link[@]}" --target-directory="$release" 2>"$folder/reuse.log") \
             || echo "what cargo has compiled cannot be used whole: see $folder/reuse.log"
