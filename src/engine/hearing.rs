@@ -18,7 +18,7 @@ use crate::{
     progress::{StageName, Watch},
     stages::{
         diarize::{Diarization, DiarizeOptions, Plan},
-        embed::{BATCH, Embedder, FeatureExtractor},
+        embed::{self, Embedder, FeatureExtractor},
         identify::Voice,
         segment::{self, SegmentPlan, SegmentStage, Segmentation},
         vad::{self, Detection, VadOptions, VoiceDetector},
@@ -45,12 +45,14 @@ struct Speakers {
     batcher: Batcher<Embedder>,
     architecture: Architecture,
     extractor: FeatureExtractor,
+    /// Windows that are at work together.
+    batch: usize,
 }
 
 /// What tells voices apart where nothing else is named.
 const SPEAKER_MODEL: &str = "campplus";
-/// Windows of one request that are at work or wait at a time: what a long recording would hold otherwise is large.
-const WINDOWS_AHEAD: usize = 2 * BATCH;
+/// Batches of windows of one request that are at work or wait at a time: what a long recording would hold otherwise is large.
+const BATCHES_AHEAD: usize = 2;
 /// Stretches of windows of one request that are at work at a time.
 const STRETCHES_AT_WORK: usize = 64;
 /// The part of the work of diarization that is done when the recording is segmented.
@@ -91,12 +93,13 @@ impl Hearing {
             let (compute, network) = networks.first().ok_or_else(|| Error::Bug("there is no device".into()))?;
             let extractor = FeatureExtractor::new(network.features(), &compute.device);
             let architecture = network.architecture();
+            let batch = embed::batch(&compute.device);
             let stages = networks.into_iter().map(|(compute, network)| {
                 let stage = Embedder::new(network, compute.device.clone());
                 (compute, stage)
             });
             let batcher = Batcher::start(stages, &self.metrics, &self.health)?;
-            Ok(Speakers { batcher, architecture, extractor })
+            Ok(Speakers { batcher, architecture, extractor, batch })
         };
         self.health.note(self.speakers.get(&self.speaker_model, &everything(), watch, fetch, load))
     }
@@ -199,17 +202,17 @@ impl Hearing {
 impl Speakers {
     /// An embedding of each window of `plan`.
     fn embed(&self, plan: &Plan, audio: &Audio, watch: &Watch) -> Result<Vec<Option<Vec<f32>>>> {
-        let mut session = self.batcher.session(BATCH);
+        let mut session = self.batcher.session(self.batch);
         let mut embeddings = vec![None; plan.windows()];
         let mut submitted = 0;
         for done in 0..plan.windows() {
-            while submitted < plan.windows().min(done + WINDOWS_AHEAD) {
+            while submitted < plan.windows().min(done + BATCHES_AHEAD * self.batch) {
                 session.submit(submitted, plan.features(submitted, audio, &self.extractor)?);
                 submitted += 1;
             }
             let (index, made) = session.next(watch)?;
             embeddings[index] = made.into_iter().flatten().next();
-            if done % BATCH == 0 {
+            if done % self.batch == 0 {
                 let reached = SEGMENTED * audio.duration() + (1.0 - SEGMENTED) * plan.start(done);
                 watch.step(StageName::Diarize, reached, audio.duration())?;
             }

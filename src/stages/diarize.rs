@@ -11,7 +11,7 @@ use ndarray::Array2;
 use super::{
     attribute::{Windows, attribute},
     cluster::{ClusterOptions, Clustering, cluster, normalise_rows},
-    embed::{BATCH, FeatureExtractor, Window, embed},
+    embed::{self, FeatureExtractor, Window, embed},
     reconstruct::{Tracks, carve, reconstruct},
     segment::Segmentation,
     windows::{HOP, place_windows, speech_frames, stretches},
@@ -282,9 +282,10 @@ pub fn embed_all(
 ) -> Result<Vec<Option<Vec<f32>>>> {
     let extractor = FeatureExtractor::new(embedder.features(), device);
     let mut embeddings = Vec::with_capacity(plan.windows());
-    for first in (0..plan.windows()).step_by(BATCH) {
+    let at_once = embed::batch(device);
+    for first in (0..plan.windows()).step_by(at_once) {
         watch.step(StageName::Diarize, plan.start(first), audio.duration())?;
-        let group = first..plan.windows().min(first + BATCH);
+        let group = first..plan.windows().min(first + at_once);
         let windows = group.map(|window| plan.features(window, audio, &extractor)).collect::<Result<Vec<_>>>()?;
         let made = embed(embedder, device, &windows.iter().collect::<Vec<_>>())?;
         embeddings.extend(made.into_iter().map(|speakers| speakers.into_iter().flatten().next()));

@@ -15,12 +15,16 @@ use crate::{
     ops::fbank::{Filters, fbank},
 };
 
-/// Windows inside the stage at a time.
-pub const BATCH: usize = 32;
-/// Frames that go through the network in one call: enough to keep every processor at work, few enough that what a layer
-/// makes of them (10 KiB a frame at most) stays below the 32 MiB from which the system's allocator gives every block of
+/// Windows that are at work together on the CPU.
+const BATCH_ON_CPU: usize = 32;
+/// And on a GPU, which a call keeps busy only with many.
+const BATCH_ON_GPU: usize = 160;
+/// Frames that go through the network in one call on the CPU: enough to keep every processor at work, few enough that what a
+/// layer makes of them (10 KiB a frame at most) stays below the 32 MiB from which the system's allocator gives every block of
 /// memory back and fetches it anew.
-const CALL_FRAMES: usize = 3000;
+const CALL_FRAMES_ON_CPU: usize = 3000;
+/// And on a GPU: a call launches over a thousand kernels however few frames it has, and takes 240 MiB with so many.
+const CALL_FRAMES_ON_GPU: usize = 24_000;
 
 /// Makes the features that an embedder reads; made once, used from any thread.
 pub enum FeatureExtractor {
@@ -55,6 +59,11 @@ pub struct Window {
 
 /// The embeddings of one window's speakers, as its masks are ordered; `None` where a mask leaves nothing to hear.
 pub type Embeddings = Vec<Option<Vec<f32>>>;
+
+/// Windows that are at work together on a device.
+pub fn batch(device: &Device) -> usize {
+    if device.is_cpu() { BATCH_ON_CPU } else { BATCH_ON_GPU }
+}
 
 impl FeatureExtractor {
     /// An extractor as an embedder on `device` wants it ([`SpeakerEmbedder::features`]).
@@ -165,8 +174,9 @@ pub fn embed(embedder: &SpeakerEmbedder, device: &Device, windows: &[&Window]) -
         shapes.entry((window.frames, window.mask_length()?)).or_default().push(index);
     }
     let mut embeddings = vec![Vec::new(); windows.len()];
+    let call_frames = if device.is_cpu() { CALL_FRAMES_ON_CPU } else { CALL_FRAMES_ON_GPU };
     for ((frames, mask_length), members) in shapes {
-        for members in members.chunks((CALL_FRAMES / frames).max(1)) {
+        for members in members.chunks((call_frames / frames).max(1)) {
             let together: Vec<&Window> = members.iter().map(|&index| windows[index]).collect();
             let made = embed_alike(embedder, device, &together, mask_length)?;
             members.iter().zip(made).for_each(|(&index, made)| embeddings[index] = made);
@@ -210,7 +220,7 @@ pub struct Embedder {
 impl Embedder {
     /// A stage around the network.
     pub fn new(network: SpeakerEmbedder, device: Device) -> Self {
-        Self { network, device, places: BATCH, inside: Vec::new() }
+        Self { network, places: batch(&device), device, inside: Vec::new() }
     }
 }
 

@@ -18,8 +18,8 @@ const SEGMENTED: usize = 30;
 /// Windows that are embedded in a chunk's audio: two a second, of 148 frames.
 const EMBEDDED: usize = 60;
 const EMBEDDED_FRAMES: usize = 148;
-/// Windows in one call of the embedder: 3000 frames.
-const EMBEDDED_TOGETHER: usize = 20;
+/// Windows in one call of the embedder: 24,000 frames.
+const EMBEDDED_TOGETHER: usize = 162;
 /// Characters of a chunk's text for each token.
 const CHARACTERS: usize = 4;
 /// Columns of the aligner's emissions: its labels and two more.
