@@ -1,13 +1,13 @@
 //! What `palabra bench cost` prints.
 
-use palabra::models::whisper::Config;
+use palabra::models::whisper::{Config, checkpoints::parameters};
 use serde_json::{Value, json};
 
 use super::{
     Question,
     cards::Peak,
     estimate::{self, Stage, real_time_factors},
-    whisper::{Batch, parameters},
+    whisper::Batch,
     work::{Design, Work},
 };
 use crate::cli::bench::table::{digits, markdown};
