@@ -1,5 +1,5 @@
-//! Decoding steps that a GPU has recorded: the step of a batch of B rows has the same launches whatever the rows hold, so from
-//! its third time on it is replayed as one.
+//! Decoding steps that a GPU has recorded: the step of a batch of B rows has the same launches whatever the rows hold, so one
+//! that comes up often is replayed as one launch.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// Steps of a size before it is worth recording.
-const STEPS_BEFORE: usize = 2;
+/// Steps of a size before it is worth recording, which takes about as long as some steps: while a recording ends, sizes pass by.
+const STEPS_BEFORE: usize = 8;
 
 /// The steps of one batch, by their number of rows. They hold the addresses of its caches.
 #[derive(Default)]
