@@ -197,7 +197,11 @@ fn start_log(json: bool, quiet: bool) {
         (false, false) => "warn",
     };
     let log = log(default);
-    if json { log.json().init() } else { log.without_time().with_target(false).init() }
+    if json {
+        log.json().init();
+    } else {
+        log.without_time().with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+    }
 }
 
 /// The log of a service: a line per request and what happens between them, with the time.
