@@ -25,8 +25,8 @@ use candle_core::{
 
 use super::{Argument, Launch};
 
-/// Every kernel file: its name, its image, and what the assembler says of it.
-const FILES: &[(&str, &[u8], &str)] = include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+/// Every kernel file: its name and its image.
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// The buffers of a launch: as long as this lives they count as in use, also for other streams.
 pub(in crate::ops) struct Buffers<'a> {
@@ -132,8 +132,11 @@ pub(in crate::ops) fn launch(device: &CudaDevice, launch: &Launch) -> Result<()>
     Ok(())
 }
 
-/// Kernels that are loaded, by GPU (each has one primary context, which all of its streams share) and file.
-static MODULES: Mutex<Option<HashMap<(usize, &'static str), Arc<CudaModule>>>> = Mutex::new(None);
+/// Modules by the number of their GPU and their file.
+type Modules = HashMap<(usize, &'static str), Arc<CudaModule>>;
+
+/// What is loaded. Each GPU has one primary context, which all of its streams share.
+static MODULES: Mutex<Option<Modules>> = Mutex::new(None);
 
 fn module(device: &CudaDevice, file: &'static str) -> Result<Arc<CudaModule>> {
     let stream = device.cuda_stream();
@@ -143,16 +146,10 @@ fn module(device: &CudaDevice, file: &'static str) -> Result<Arc<CudaModule>> {
     if let Some(module) = modules.get(&(context.ordinal(), file)) {
         return Ok(module.clone());
     }
-    let Some((_, image, _)) = FILES.iter().find(|(name, ..)| *name == file) else {
+    let Some((_, image)) = FILES.iter().find(|(name, _)| *name == file) else {
         bail!("there is no kernel file {file}");
     };
     let module = context.load_module(Ptx::from_binary(image.to_vec())).w()?;
     modules.insert((context.ordinal(), file), module.clone());
     Ok(module)
-}
-
-/// What the assembler says of every kernel file, for the test of its resources.
-#[cfg(test)]
-pub(in crate::ops) fn reports() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FILES.iter().map(|(name, _, report)| (*name, *report))
 }
