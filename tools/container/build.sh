@@ -52,7 +52,7 @@ debian_root() {
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 -E '/debian/?$' || true)
     echo "debootstrap: an empty Debian"
     rm -rf "$folder/root"
-    debootstrap --variant=minbase bookworm "$folder/root" "${mirror:-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 \
+    debootstrap --variant=minbase bookworm "$folder/root" ${mirror:+"$mirror"} >"$folder/debootstrap.log" 2>&1 \
         || fail "debootstrap failed: see $folder/debootstrap.log"
     container=$(builder from scratch)
     builder add --quiet "$container" "$folder/root" / >/dev/null
