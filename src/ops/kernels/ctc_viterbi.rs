@@ -86,10 +86,7 @@ impl CtcViterbi {
         let storages = tensors.map(|tensor| tensor.storage_and_layout());
         let stream = gpu.cuda_stream();
         let mut buffers = device::Buffers::new(&stream);
-        let mut inputs = Vec::with_capacity(storages.len());
-        for (storage, layout) in &storages {
-            inputs.push(buffers.read(device::on_gpu(storage)?, layout)?);
-        }
+        let inputs = buffers.read_all(&storages)?;
         let (steps, scratch) = (buffers.fill(&mut steps)?, buffers.fill(&mut scratch)?);
         let results = (buffers.fill(&mut paths)?, buffers.fill(&mut scores)?);
         let arguments = [inputs[0], inputs[1], inputs[2], steps, scratch, results.0, results.1];

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -53,6 +54,14 @@ impl<'a> Buffers<'a> {
             CudaStorageSlice::BF16(slice) => self.address(slice, start),
             _ => bail!("no kernel reads numbers of this type"),
         }
+    }
+
+    /// The same of several tensors, held as [`Tensor::storage_and_layout`](candle_core::Tensor::storage_and_layout) gives them.
+    pub(in crate::ops) fn read_all<S: Deref<Target = Storage>>(
+        &mut self,
+        storages: &'a [(S, &Layout)],
+    ) -> Result<Vec<Argument>> {
+        storages.iter().map(|(storage, layout)| self.read(on_gpu(storage)?, layout)).collect()
     }
 
     /// A tensor that the kernel writes.

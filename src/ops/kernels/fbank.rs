@@ -66,10 +66,7 @@ impl Fbank {
         let storages = tensors.map(|tensor| tensor.storage_and_layout());
         let stream = gpu.cuda_stream();
         let mut buffers = device::Buffers::new(&stream);
-        let mut inputs = Vec::with_capacity(storages.len());
-        for (storage, layout) in &storages {
-            inputs.push(buffers.read(device::on_gpu(storage)?, layout)?);
-        }
+        let inputs = buffers.read_all(&storages)?;
         let target = buffers.fill(&mut features)?;
         let arguments = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], target];
         device::launch(gpu, &self.launch(arguments)?)?;

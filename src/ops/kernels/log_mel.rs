@@ -70,10 +70,7 @@ impl LogMel {
         let storages = tensors.map(|tensor| tensor.storage_and_layout());
         let stream = gpu.cuda_stream();
         let mut buffers = device::Buffers::new(&stream);
-        let mut inputs = Vec::with_capacity(storages.len());
-        for (storage, layout) in &storages {
-            inputs.push(buffers.read(device::on_gpu(storage)?, layout)?);
-        }
+        let inputs = buffers.read_all(&storages)?;
         let (target, maxima) = (buffers.fill(&mut energies)?, buffers.fill(&mut maxima)?);
         let result = match &mut out {
             Some(out) => buffers.fill(out)?,
