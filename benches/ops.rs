@@ -11,7 +11,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use candle_transformers::models::whisper::{Config, model::Whisper as CandleWhisper};
 use palabra::{
     models::whisper::{KvCache, Whisper},
-    ops::{self, Linear, Slot, Slots},
+    ops::{self, Conv1dGelu, Linear, Precision, Slot, Slots},
 };
 use rayon::ThreadPoolBuilder;
 
@@ -106,7 +106,7 @@ fn builders() -> Vec<(String, Build)> {
     }
     for (channels, stride) in [(80, 1), (512, 2)] {
         add(
-            format!("conv1d_gelu 3000x{channels} / {stride}"),
+            format!("convolution 3000x{channels} / {stride}"),
             Box::new(move || convolution_case(channels, 3000, stride)),
         );
     }
@@ -162,7 +162,7 @@ fn attention_case<'a>(heads: usize) -> Result<Case<'a>> {
     let [a, b, c] = [&q, &k, &v].map(Clone::clone);
     Ok(Case {
         operations: 4.0 * (1500 * 1500 * heads * 64) as f64,
-        ours: Box::new(move || ops::attention(&q, &k, &v, heads)),
+        ours: Box::new(move || ops::attention(&q, &k, &v, heads, Precision::Float32)),
         candle: Box::new(move || {
             let [q, k, v] = [&a, &b, &c].map(|x| x.reshape((1, (), heads, 64))?.transpose(1, 2)?.contiguous());
             let scores = (q? * 0.125)?.matmul(&k?.t()?)?;
@@ -174,9 +174,10 @@ fn attention_case<'a>(heads: usize) -> Result<Case<'a>> {
 fn convolution_case<'a>(channels: usize, time: usize, stride: usize) -> Result<Case<'a>> {
     let (x, weight, bias) = (random((1, time, channels))?, random((512, channels, 3))?, random(512)?);
     let [a, b, c] = [&x, &weight, &bias].map(Clone::clone);
+    let layer = Conv1dGelu::new(&weight, &bias, stride, Precision::Float32)?;
     Ok(Case {
         operations: 2.0 * (time / stride * channels * 3 * 512) as f64,
-        ours: Box::new(move || ops::conv1d_gelu(&x, &weight, &bias, stride)),
+        ours: Box::new(move || layer.forward(&x)),
         candle: Box::new(move || {
             let y = a.transpose(1, 2)?.contiguous()?.conv1d(&b, 1, stride, 1, 1)?;
             y.broadcast_add(&c.reshape((1, (), 1))?)?.gelu_erf()
@@ -222,7 +223,7 @@ fn random_weights<'a>() -> VarBuilder<'a> {
 
 /// The whole encoder on 30 s of audio.
 fn encoder_case<'a>() -> Result<Case<'a>> {
-    let ours = Whisper::load(&random_weights(), &base())?;
+    let ours = Whisper::load(&random_weights(), &base(), Precision::Float32)?;
     let candle = Mutex::new(CandleWhisper::load(&random_weights(), base())?);
     let mel = random((1, 3000, 80))?;
     let turned = mel.transpose(1, 2)?.contiguous()?;
@@ -235,7 +236,7 @@ fn encoder_case<'a>() -> Result<Case<'a>> {
 
 /// One token for each of `rows` texts, the 100th here, the first for Candle, whose decoder keeps no keys of earlier tokens.
 fn decoder_case<'a>(rows: usize, dtype: DType) -> Result<Case<'a>> {
-    let ours = Whisper::load(&random_weights(), &base())?;
+    let ours = Whisper::load(&random_weights(), &base(), Precision::Float32)?;
     let slots: Vec<usize> = (0..rows).collect();
     let mut cache = KvCache::new(&base(), rows, dtype, &Device::Cpu)?;
     let features = random((rows, 1500, 512))?;

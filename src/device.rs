@@ -9,7 +9,10 @@ mod refusal;
 use candle_core::{DType, Device, DeviceLocation};
 
 pub use self::choice::{ComputeType, DeviceChoice};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    ops::{Precision, instructions::check_limit},
+};
 
 /// Where models run and in which number type.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct Compute {
     pub device: Device,
     /// The type of weights and activations of the transcriber; everything else is f32.
     pub dtype: DType,
+    /// How the transcriber's products are made where the device is the CPU.
+    pub precision: Precision,
 }
 
 /// The memory of a device, in bytes.
@@ -32,7 +37,7 @@ pub struct Memory {
 impl Compute {
     /// f32 on the CPU.
     pub fn cpu() -> Self {
-        Self { device: Device::Cpu, dtype: DType::F32 }
+        Self { device: Device::Cpu, dtype: DType::F32, precision: Precision::Float32 }
     }
 
     /// The device's name, as it is asked for: `cpu`, `cuda:0`.
@@ -44,9 +49,11 @@ impl Compute {
         }
     }
 
-    /// The name of the transcriber's numbers, as they are asked for: `float32`, `float16`, `bfloat16`.
+    /// The name of the transcriber's numbers, as they are asked for: `float32`, `float16`, `bfloat16`, `int8`.
     pub fn type_name(&self) -> &'static str {
         match self.dtype {
+            DType::F32 if self.precision == Precision::Int8 => ComputeType::Int8.name(),
+            DType::F32 if self.precision == Precision::BFloat16 => ComputeType::BFloat16.name(),
             DType::F16 => ComputeType::Float16.name(),
             DType::BF16 => ComputeType::BFloat16.name(),
             DType::F32 => ComputeType::Float32.name(),
@@ -62,7 +69,7 @@ impl Compute {
     pub fn own_stream(&self) -> Result<Self> {
         #[cfg(feature = "cuda")]
         if let DeviceLocation::Cuda { gpu_id } = self.device.location() {
-            return Ok(Self { device: cuda::handle(gpu_id)?, dtype: self.dtype });
+            return Ok(Self { device: cuda::handle(gpu_id)?, ..self.clone() });
         }
         Ok(self.clone())
     }
@@ -105,10 +112,12 @@ impl Devices {
     /// Opens the chosen devices; `auto` falls back to the CPU.
     ///
     /// # Errors
-    /// [`Error::Machine`] when a GPU was named and cannot be used; [`Error::Request`] for numbers that the device lacks.
+    /// [`Error::Machine`] when a GPU was named and cannot be used; [`Error::Request`] for numbers that the device lacks, or a
+    /// limit of instructions that is not known.
     pub fn open(choice: &DeviceChoice, compute_type: ComputeType) -> Result<Self> {
+        check_limit().map_err(Error::Request)?;
         let on_cpu = |workers: usize| {
-            let cpu = Compute { device: Device::Cpu, dtype: compute_type.on_cpu()? };
+            let cpu = Compute { precision: compute_type.on_cpu()?, ..Compute::cpu() };
             Ok(Self { others: vec![cpu.clone(); workers.saturating_sub(1)], first: cpu })
         };
         match choice {
@@ -165,7 +174,7 @@ impl From<Compute> for Devices {
 
 #[cfg(feature = "cuda")]
 fn gpu(index: usize, compute_type: ComputeType) -> Result<Compute> {
-    cuda::open(index, compute_type).map(|(device, dtype)| Compute { device, dtype })
+    cuda::open(index, compute_type).map(|(device, dtype)| Compute { device, dtype, precision: Precision::Float32 })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -187,8 +196,15 @@ mod tests {
     fn the_cpu_may_have_several_workers() {
         let devices = open("cpu,cpu", ComputeType::Auto).unwrap();
         assert_eq!((devices.names().as_str(), devices.all().count()), ("cpu,cpu", 2));
-        assert_eq!((devices.first().dtype, devices.first().type_name()), (DType::F32, "float32"));
+        assert_eq!((devices.first().dtype, devices.first().type_name()), (DType::F32, expected_type()));
+        let single = open("cpu", ComputeType::Float32).unwrap();
+        assert_eq!((single.first().precision, single.first().type_name()), (Precision::Float32, "float32"));
         assert_eq!(devices.first().memory(), None);
+    }
+
+    /// What `auto` stands for on this processor.
+    fn expected_type() -> &'static str {
+        if crate::ops::instructions::has_fast_int8() { "int8" } else { "float32" }
     }
 
     #[test]

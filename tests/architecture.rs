@@ -42,7 +42,8 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("audio", &[]),
     ("formats", &[]),
     ("evaluation", &[]),
-    ("device", &[]),
+    // Which numbers a device computes in, the operations know.
+    ("device", &["ops"]),
     ("assemble", &[]),
     ("transcript", &[]),
     ("progress", &[]),

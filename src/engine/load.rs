@@ -63,7 +63,7 @@ pub fn transcriber(folder: &Path, compute: &Compute) -> Result<Transcriber> {
         read_json(&if generation_path.is_file() { generation_path } else { folder.join("config.json") })?;
     let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), config.vocab_size)?;
     let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
-    let whisper = Whisper::load(&vb, &config).map_err(|reason| unfit(folder, reason))?;
+    let whisper = Whisper::load(&vb, &config, compute.precision).map_err(|reason| unfit(folder, reason))?;
     Transcriber::new(whisper, tokenizer, &generation, compute.clone())
 }
 
@@ -101,7 +101,7 @@ pub fn segmenter(folder: &Path, compute: &Compute) -> Result<Segmenter> {
 pub(super) fn encoder(folder: &Path, compute: &Compute) -> Result<(Encoder, LogMel)> {
     let config: Config = read_json(&folder.join("config.json"))?;
     let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
-    let encoder = Encoder::load(&vb.pp("model.encoder"), &config).map_err(|reason| unfit(folder, reason))?;
+    let encoder = Encoder::load(&vb.pp("model.encoder"), &config, compute.precision).map_err(|reason| unfit(folder, reason))?;
     Ok((encoder, LogMel::new(config.num_mel_bins)))
 }
 

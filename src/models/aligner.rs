@@ -13,7 +13,7 @@ use super::{
     labels::Labels,
     layers::{layer_norm, linear},
 };
-use crate::ops::{self, LayerNorm, Linear};
+use crate::ops::{Conv1dGelu, LayerNorm, Linear, Precision};
 
 /// The width of the depthwise convolutions, in frames.
 const WIDTH: usize = 9;
@@ -113,7 +113,7 @@ pub struct Aligner {
     /// One for each tap; the weight of the tap in the mixture is part of it.
     norms: Vec<LayerNorm>,
     project: Linear,
-    mel: (Tensor, Tensor),
+    mel: Conv1dGelu,
     /// Over the four mel steps under the kernel, one behind the other.
     mel_pairs: Linear,
     blocks: [Block; 2],
@@ -152,7 +152,8 @@ impl Aligner {
             LayerNorm::new(scaled("weight")?, scaled("bias")?, LAYER_NORM_EPS)
         });
         let mel = vb.pp("mel");
-        let first = (mel.get((hidden, bins, MEL_WIDTHS[0]), "0.weight")?, mel.get(hidden, "0.bias")?);
+        let first = mel.get((hidden, bins, MEL_WIDTHS[0]), "0.weight")?;
+        let first = Conv1dGelu::new(&first, &mel.get(hidden, "0.bias")?, 1, Precision::Float32)?;
         let second = mel.get((size, hidden, MEL_WIDTHS[1]), "1.weight")?;
         let second = second.transpose(1, 2)?.contiguous()?.reshape((size, MEL_WIDTHS[1] * hidden))?;
         Ok(Self {
@@ -203,8 +204,7 @@ impl Aligner {
 
     /// Mel frames to `positions` vectors at half their rate.
     fn hear_mel(&self, mel: &Tensor, positions: usize) -> Result<Tensor> {
-        let (weight, bias) = &self.mel;
-        let x = ops::conv1d_gelu(&mel.to_dtype(DType::F32)?.contiguous()?, weight, bias, 1)?; // (B, 2 T, hidden)
+        let x = self.mel.forward(&mel.to_dtype(DType::F32)?)?; // (B, 2 T, hidden)
         let (batch, steps, hidden) = x.dims3()?;
         let missing = (2 * positions + 2).saturating_sub(1 + steps);
         let pairs = x.pad_with_zeros(1, 1, missing)?.narrow(1, 0, 2 * positions + 2)?.contiguous()?;

@@ -1,23 +1,10 @@
 //! The linear layer: `x W^T + b`, with what follows it fused where Whisper always does the same.
 
-use std::sync::Arc;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
-use half::f16;
-use rayon::prelude::*;
+use super::{add_bias::add_bias, gelu, matrix::Finish, precision::Precision, weight::Weight};
 
-use super::{
-    add_bias::add_bias,
-    gelu,
-    matrix::{Finish, Packed, product},
-    simd::widens_f16,
-};
-
-/// A linear layer.
-///
-/// In f32 on the CPU the weights are kept only in packed form: in f16 where each of them is an f16 number (as in Whisper's
-/// published weights) and the processor widens f16 by an instruction, which loses nothing and halves memory and the time
-/// of small batches; else in f32.
+/// A linear layer. In f32 on the CPU its weights are kept only in packed form.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,
@@ -26,30 +13,49 @@ pub struct Linear {
     inputs: usize,
 }
 
-#[derive(Debug, Clone)]
-enum Weight {
-    /// (out, in), for every device and number type.
-    Plain(Tensor),
-    /// For f32 on the CPU.
-    Single(Arc<Packed<f32>>),
-    /// For f32 on the CPU, where all weights are f16 numbers.
-    Half(Arc<Packed<f16>>),
-}
-
 impl Linear {
     /// A layer from `weight` (out, in) and `bias` (out).
     ///
     /// # Errors
     /// When the shapes do not fit.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        Self::with_precision(weight, bias, Precision::Float32)
+    }
+
+    /// The same, whose products on the CPU are made in this precision.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or the processor has no unit for bfloat16.
+    pub fn with_precision(weight: Tensor, bias: Option<Tensor>, precision: Precision) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
+        Self::of(Weight::new(weight, precision)?, (outputs, inputs), bias)
+    }
+
+    /// A layer on the CPU whose weights are int8 already: `values` (out, in), each an int8 as a byte (u8), and `scales` (out),
+    /// f32, as [`Linear::int8_weight`] gives them.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn from_int8(values: &Tensor, scales: &Tensor, bias: Option<Tensor>) -> Result<Self> {
+        Self::of(Weight::from_int8(values, scales)?, values.dims2()?, bias)
+    }
+
+    /// The weights as int8 values (out, in), as bytes (u8), and scales (out), f32, where the layer keeps them so.
+    ///
+    /// # Errors
+    /// When a tensor cannot be made.
+    pub fn int8_weight(&self) -> Result<Option<(Tensor, Tensor)>> {
+        self.weight.int8()
+    }
+
+    fn of(weight: Weight, (outputs, inputs): (usize, usize), bias: Option<Tensor>) -> Result<Self> {
         if let Some(bias) = &bias
             && bias.dims() != [outputs]
         {
             bail!("a linear layer with {outputs} outputs cannot have a bias of shape {:?}", bias.dims());
         }
         let bias = bias.map(|bias| bias.contiguous()).transpose()?;
-        Ok(Self { weight: Weight::new(weight)?, bias, outputs, inputs })
+        Ok(Self { weight, bias, outputs, inputs })
     }
 
     /// The number of inputs.
@@ -67,18 +73,14 @@ impl Linear {
     /// # Errors
     /// When an index is not below `out`.
     pub fn weight_rows(&self, indexes: &Tensor) -> Result<Tensor> {
-        let rows = |row: &dyn Fn(usize) -> Vec<f32>| {
-            let indexes = indexes.to_vec1::<u32>()?;
-            if let Some(index) = indexes.iter().find(|&&index| index as usize >= self.outputs) {
-                bail!("a weight with {} rows has no row {index}", self.outputs);
-            }
-            let values: Vec<f32> = indexes.iter().flat_map(|&index| row(index as usize)).collect();
-            Tensor::from_vec(values, (indexes.len(), self.inputs), &Device::Cpu)
-        };
-        match &self.weight {
-            Weight::Plain(weight) => weight.index_select(indexes, 0),
-            Weight::Single(packed) => rows(&|index| packed.row(index).collect()),
-            Weight::Half(packed) => rows(&|index| packed.row(index).collect()),
+        if let Weight::Plain(weight) = &self.weight {
+            return weight.index_select(indexes, 0);
+        }
+        let indexes = indexes.to_vec1::<u32>()?;
+        let row = |&index: &u32| (index as usize).lt(&self.outputs).then(|| self.weight.row(index as usize)).flatten();
+        match indexes.iter().map(row).collect::<Option<Vec<_>>>() {
+            Some(rows) => Tensor::from_vec(rows.concat(), (indexes.len(), self.inputs), &Device::Cpu),
+            None => bail!("a weight with {} rows does not have all of the rows {indexes:?}", self.outputs),
         }
     }
 
@@ -129,22 +131,6 @@ impl Linear {
     }
 }
 
-impl Weight {
-    fn new(weight: Tensor) -> Result<Self> {
-        if !weight.device().is_cpu() || weight.dtype() != DType::F32 {
-            return Ok(Self::Plain(weight));
-        }
-        let (outputs, inputs) = weight.dims2()?;
-        let values = weight.flatten_all()?.to_vec1::<f32>()?;
-        let at = |output: usize, input: usize| values[output * inputs + input];
-        Ok(if widens_f16() && values.par_iter().all(|&value| f16::from_f32(value).to_f32() == value) {
-            Self::Half(Arc::new(Packed::new(outputs, inputs, |output, input| f16::from_f32(at(output, input)))))
-        } else {
-            Self::Single(Arc::new(Packed::new(outputs, inputs, at)))
-        })
-    }
-}
-
 /// The definition.
 fn composition(
     x: &Tensor,
@@ -192,11 +178,7 @@ impl Forward<'_> {
         let fill = |row: usize, depth: usize, target: &mut [f32]| {
             target.copy_from_slice(&x[row * inputs + depth..][..target.len()]);
         };
-        let values = match &self.layer.weight {
-            Weight::Single(packed) => product(rows, packed, fill, finish),
-            Weight::Half(packed) => product(rows, packed, fill, finish),
-            Weight::Plain(_) => bail!("a plain weight has no fast path"),
-        };
+        let values = self.layer.weight.product(rows, fill, finish)?;
         Ok((CpuStorage::F32(values), self.shape.clone()))
     }
 }
@@ -223,7 +205,10 @@ impl CustomOp2 for Forward<'_> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::DType;
+
     use super::*;
+    use crate::ops::{instructions::has_bfloat16_unit, simd::widens_f16};
     use crate::ops::tests::{assert_close, random};
 
     fn wide(tensor: &Tensor) -> Result<Tensor> {
@@ -261,8 +246,52 @@ mod tests {
     }
 
     #[test]
+    fn narrow_numbers_stay_near_the_definition() -> Result<()> {
+        for (rows, inputs, outputs) in [(1, 64, 33), (7, 5, 70), (97, 1100, 40), (301, 130, 300)] {
+            let (weight, bias) = (random((outputs, inputs))?, random(outputs)?);
+            let (x, residual) = (random((1, rows, inputs))?, random((1, rows, outputs))?);
+            let exact = Linear::new(weight.clone(), Some(bias.clone()))?;
+            for precision in precisions() {
+                let layer = Linear::with_precision(weight.clone(), Some(bias.clone()), precision)?;
+                let name = format!("linear {rows}x{inputs}x{outputs} in {precision:?}");
+                // Each factor is wrong by a part in 250 at most of a number near 3; errors of products cancel as they add.
+                let tolerance = 0.08 * (inputs as f64).sqrt();
+                assert_close(&name, &layer.forward(&x)?, &exact.forward(&x)?, tolerance)?;
+                assert_close(&name, &layer.forward_gelu(&x)?, &exact.forward_gelu(&x)?, tolerance)?;
+                let expected = exact.forward_add(&x, &residual)?;
+                assert_close(&name, &layer.forward_add(&x, &residual)?, &expected, tolerance)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The precisions below f32 that this processor has.
+    fn precisions() -> Vec<Precision> {
+        let bfloat16 = has_bfloat16_unit().then_some(Precision::BFloat16);
+        [Precision::Int8].into_iter().chain(bfloat16).collect()
+    }
+
+    #[test]
+    fn int8_weights_survive_their_file_form() -> Result<()> {
+        let layer = Linear::with_precision(weight(70, 130, false)?, Some(random(70)?), Precision::Int8)?;
+        let Some((values, scales)) = layer.int8_weight()? else { panic!("an int8 layer has int8 weights") };
+        let again = Linear::from_int8(&values, &scales, layer.bias.clone())?;
+        let x = random((5, 130))?;
+        assert_close("from int8", &again.forward(&x)?, &layer.forward(&x)?, 0.0)?;
+        assert!(Linear::from_int8(&values, &random(71)?, None).is_err());
+        assert!(Linear::new(weight(70, 130, false)?, None)?.int8_weight()?.is_none());
+        Ok(())
+    }
+
+    #[test]
     fn rows_of_a_batch_equal_rows_alone() -> Result<()> {
-        let layer = Linear::new(weight(200, 700, true)?, None)?;
+        for precision in precisions().into_iter().chain([Precision::Float32]) {
+            rows_alone(&Linear::with_precision(weight(200, 700, true)?, None, precision)?)?;
+        }
+        Ok(())
+    }
+
+    fn rows_alone(layer: &Linear) -> Result<()> {
         let x = random((40, 700))?;
         let together = layer.forward(&x)?;
         for row in [0, 11, 12, 39] {

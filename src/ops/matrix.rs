@@ -214,7 +214,7 @@ pub(super) fn product<E: Element>(
     finish: Finish<'_>,
 ) -> Vec<f32> {
     let mut output = Output::new(rows * packed.outputs);
-    let parts = output.parts();
+    let target = Target { finish, parts: output.parts(), outputs: packed.outputs };
     let threads = rayon::current_num_threads();
     let row_tasks = rows.div_ceil(TASK_ROWS);
     let panels = packed.panel_count();
@@ -227,10 +227,9 @@ pub(super) fn product<E: Element>(
         dispatch(ProductTask {
             packed,
             fill: &fill,
-            finish,
+            target,
             rows: row..rows.min(row + TASK_ROWS),
             panels: panel..panels.min(panel + task_panels),
-            parts,
         });
     };
     let tasks = row_tasks * panel_tasks;
@@ -246,10 +245,9 @@ pub(super) fn product<E: Element>(
 struct ProductTask<'a, E, F> {
     packed: &'a Packed<E>,
     fill: &'a F,
-    finish: Finish<'a>,
+    target: Target<'a>,
     rows: Range<usize>,
     panels: Range<usize>,
-    parts: Parts<'a>,
 }
 
 impl<E: Element, F: Fn(usize, usize, &mut [f32])> Task for ProductTask<'_, E, F> {
@@ -276,7 +274,7 @@ impl<E: Element, F: Fn(usize, usize, &mut [f32])> Task for ProductTask<'_, E, F>
                     let weights = self.packed.panel(panel, depth, count);
                     panel_product(simd, &block[..rows], weights, &mut tile[..rows], 0, false);
                     for (row, sums) in tile[..rows].iter_mut().enumerate() {
-                        self.store(simd, first + row, panel, sums, depth > 0, last);
+                        self.target.store(simd, first + row, panel, sums, depth > 0, last);
                     }
                 }
             }
@@ -288,14 +286,31 @@ impl<E: Element, F: Fn(usize, usize, &mut [f32])> Task for ProductTask<'_, E, F>
     }
 }
 
-impl<E: Element, F> ProductTask<'_, E, F> {
-    /// Adds the sums of one row and panel to the result, or makes them its first part; finishes after the last.
+/// Where the sums of a product go, and what happens to them on the way.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) finish: Finish<'a>,
+    /// (rows, outputs).
+    pub(super) parts: Parts<'a>,
+    pub(super) outputs: usize,
+}
+
+impl Target<'_> {
+    /// Adds the sums of one row and panel to the result, or makes them its first part; finishes after the last. No two tasks
+    /// store the same row and panel.
     #[inline(always)]
-    fn store<S: Lanes>(&self, simd: S, row: usize, panel: usize, sums: &mut [f32; PANEL], add: bool, last: bool) {
-        let outputs = self.packed.outputs;
+    pub(super) fn store<S: Lanes>(
+        &self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        sums: &mut [f32; PANEL],
+        add: bool,
+        last: bool,
+    ) {
         let column = panel * PANEL;
-        let width = PANEL.min(outputs - column);
-        let start = row * outputs + column;
+        let width = PANEL.min(self.outputs - column);
+        let start = row * self.outputs + column;
         // SAFETY: rows and panels of the tasks are disjoint, and a task holds one slice at a time.
         let target = unsafe { self.parts.part(start, width) };
         let sums = &mut sums[..width];

@@ -3,6 +3,9 @@
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use pulp::{Arch, NullaryFnOnce, Scalar, Simd};
 
+#[cfg(target_arch = "x86_64")]
+use super::instructions::{Level, limit};
+
 /// A set of vector instructions, with what `pulp` lacks: loads that widen.
 pub(super) trait Lanes: Simd {
     /// The first `F32_LANES` elements of `source` in f32.
@@ -66,7 +69,7 @@ fn with_f16c<T: Task>(task: T, simd: pulp::x86::V3) -> T::Output {
 
 /// Whether the processor widens f16 by an instruction; where it must be done by hand, f16 is slower than f32.
 pub(super) fn widens_f16() -> bool {
-    match Arch::new() {
+    match arch() {
         #[cfg(target_arch = "x86_64")]
         Arch::V4(_) => true,
         #[cfg(target_arch = "x86_64")]
@@ -103,9 +106,25 @@ impl<T: Task, S: Lanes> NullaryFnOnce for Call<T, S> {
     }
 }
 
+/// The widest vectors of this processor within the user's limit.
+#[inline]
+fn arch() -> Arch {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let limit = limit();
+        if limit < Level::Avx512 {
+            return match pulp::x86::V3::try_new() {
+                Some(simd) if limit == Level::Avx2 => Arch::V3(simd),
+                _ => Arch::Scalar,
+            };
+        }
+    }
+    Arch::new()
+}
+
 /// Runs a task with the widest vectors that the processor has.
 pub(super) fn dispatch<T: Task>(task: T) -> T::Output {
-    match Arch::new() {
+    match arch() {
         #[cfg(target_arch = "x86_64")]
         Arch::V4(simd) => simd.vectorize(Call { task, simd }),
         #[cfg(target_arch = "x86_64")]

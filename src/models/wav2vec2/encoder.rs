@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     models::layers::{layer_norm, linear},
-    ops::{self, LayerNorm, Linear},
+    ops::{self, LayerNorm, Linear, Precision},
 };
 
 /// Epsilon of the norm inside an adapter, which no configuration names (torch's default).
@@ -155,7 +155,7 @@ impl Attention {
                 self.biased(&clip[0], &clip[1], &clip[2], &gate.forward(&clip[3])?, biases)
             })?,
             _ => by_clip(lengths, &[&query, &key, &value], |clip| {
-                ops::attention(&clip[0], &clip[1], &clip[2], self.heads)
+                ops::attention(&clip[0], &clip[1], &clip[2], self.heads, Precision::Float32)
             })?,
         };
         self.out.forward_add(&heard, residual)

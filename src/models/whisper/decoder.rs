@@ -12,8 +12,8 @@ use super::{
     step::{Step, StepPlan},
 };
 use crate::{
-    models::layers::{layer_norm, linear, linear_no_bias},
-    ops::{self, LayerNorm, Linear, Slot, Slots},
+    models::layers::{layer_norm, linear_in},
+    ops::{self, LayerNorm, Linear, Precision, Slot, Slots},
 };
 
 /// Keys and values of all layers for a fixed number of slots.
@@ -102,12 +102,13 @@ struct Attention {
 }
 
 impl Attention {
-    fn load(vb: &VarBuilder, size: usize) -> Result<Self> {
+    fn load(vb: &VarBuilder, size: usize, precision: Precision) -> Result<Self> {
+        let linear = |bias, name: &str| linear_in(precision, size, size, bias, &vb.pp(name));
         Ok(Self {
-            query: linear(size, size, &vb.pp("q_proj"))?,
-            key: linear_no_bias(size, size, &vb.pp("k_proj"))?,
-            value: linear(size, size, &vb.pp("v_proj"))?,
-            out: linear(size, size, &vb.pp("out_proj"))?,
+            query: linear(true, "q_proj")?,
+            key: linear(false, "k_proj")?,
+            value: linear(true, "v_proj")?,
+            out: linear(true, "out_proj")?,
         })
     }
 }
@@ -125,17 +126,17 @@ struct Block {
 }
 
 impl Block {
-    fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+    fn load(vb: &VarBuilder, config: &Config, precision: Precision) -> Result<Self> {
         let size = config.d_model;
         Ok(Self {
             attention_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("self_attn_layer_norm"))?,
-            attention: Attention::load(&vb.pp("self_attn"), size)?,
+            attention: Attention::load(&vb.pp("self_attn"), size, precision)?,
             cross_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("encoder_attn_layer_norm"))?,
-            cross: Attention::load(&vb.pp("encoder_attn"), size)?,
+            cross: Attention::load(&vb.pp("encoder_attn"), size, precision)?,
             heads: config.decoder_attention_heads,
             mlp_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("final_layer_norm"))?,
-            fc1: linear(size, 4 * size, &vb.pp("fc1"))?,
-            fc2: linear(4 * size, size, &vb.pp("fc2"))?,
+            fc1: linear_in(precision, size, 4 * size, true, &vb.pp("fc1"))?,
+            fc2: linear_in(precision, 4 * size, size, true, &vb.pp("fc2"))?,
         })
     }
 
@@ -175,26 +176,24 @@ impl Block {
 /// Next-token states from tokens and audio features.
 #[derive(Debug)]
 pub struct Decoder {
-    tokens: Tensor,    // (vocabulary, d_model)
     positions: Tensor, // (448, d_model)
     blocks: Vec<Block>,
     norm: LayerNorm,
-    vocabulary: Linear, // tied to `tokens`
+    vocabulary: Linear, // its weight also embeds the tokens
 }
 
 impl Decoder {
-    /// Loads `embed_tokens, embed_positions, layers.N, layer_norm`.
+    /// Loads `embed_tokens, embed_positions, layers.N, layer_norm`; products on the CPU are made in this precision.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape than `config` says.
-    pub fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
-        let tokens = vb.get((config.vocab_size, config.d_model), "embed_tokens.weight")?;
+    /// When a tensor is missing or has another shape than `config` says, or the processor has no unit for bfloat16.
+    pub fn load(vb: &VarBuilder, config: &Config, precision: Precision) -> Result<Self> {
+        let tokens = vb.pp("embed_tokens");
         Ok(Self {
-            vocabulary: Linear::new(tokens.clone(), None)?,
-            tokens,
+            vocabulary: linear_in(precision, config.d_model, config.vocab_size, false, &tokens)?,
             positions: vb.get((config.max_target_positions, config.d_model), "embed_positions.weight")?,
             blocks: (0..config.decoder_layers)
-                .map(|layer| Block::load(&vb.pp("layers").pp(layer), config))
+                .map(|layer| Block::load(&vb.pp("layers").pp(layer), config, precision))
                 .collect::<Result<_>>()?,
             norm: layer_norm(config.d_model, LAYER_NORM_EPS, &vb.pp("layer_norm"))?,
         })
@@ -234,7 +233,7 @@ impl Decoder {
         source_length: usize,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Tensor)> {
-        let place = Slots::new(vec![Slot { index: slot, length: source_length }], self.tokens.device())?;
+        let place = Slots::new(vec![Slot { index: slot, length: source_length }], self.positions.device())?;
         let (states, weights) = self.run(tokens, &[slot], cache, Some(&place), heads)?;
         Ok((states, Tensor::cat(&weights, 1)?.squeeze(0)?))
     }
@@ -247,7 +246,7 @@ impl Decoder {
         watched: Option<&Slots>,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let step = self.plan(tokens, slots, cache)?.on(self.tokens.device())?;
+        let step = self.plan(tokens, slots, cache)?.on(self.positions.device())?;
         let result = self.run_step(&step, cache, watched, heads)?;
         cache.advance(slots, tokens.len() / slots.len().max(1));
         Ok(result)
@@ -291,7 +290,7 @@ impl Decoder {
 
     /// Token and position embeddings of T further tokens of each row, (B, T, d_model).
     fn embed(&self, step: &Step) -> Result<Tensor> {
-        let embedded = self.tokens.index_select(&step.tokens, 0)?;
+        let embedded = self.vocabulary.weight_rows(&step.tokens)?;
         let placed = self.positions.index_select(&step.positions, 0)?;
         let rows = step.own.rows().len();
         (embedded + placed)?.reshape((rows, step.tokens.dim(0)? / rows.max(1), ()))

@@ -5,8 +5,8 @@ use candle_nn::VarBuilder;
 
 use super::{Config, LAYER_NORM_EPS};
 use crate::{
-    models::layers::{layer_norm, linear, linear_no_bias},
-    ops::{self, LayerNorm, Linear},
+    models::layers::{layer_norm, linear_in},
+    ops::{self, Conv1dGelu, LayerNorm, Linear, Precision, instructions::has_bfloat16_unit},
 };
 
 #[derive(Debug)]
@@ -17,25 +17,28 @@ struct Block {
     value: Linear,
     out: Linear,
     heads: usize,
+    precision: Precision,
     mlp_norm: LayerNorm,
     fc1: Linear,
     fc2: Linear,
 }
 
 impl Block {
-    fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+    fn load(vb: &VarBuilder, config: &Config, precision: Precision) -> Result<Self> {
         let size = config.d_model;
-        let attention = vb.pp("self_attn");
+        let linear = |inputs, outputs, bias, name: &str| linear_in(precision, inputs, outputs, bias, &vb.pp(name));
+        let own = |bias, name: &str| linear_in(precision, size, size, bias, &vb.pp("self_attn").pp(name));
         Ok(Self {
             attention_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("self_attn_layer_norm"))?,
-            query: linear(size, size, &attention.pp("q_proj"))?,
-            key: linear_no_bias(size, size, &attention.pp("k_proj"))?,
-            value: linear(size, size, &attention.pp("v_proj"))?,
-            out: linear(size, size, &attention.pp("out_proj"))?,
+            query: own(true, "q_proj")?,
+            key: own(false, "k_proj")?,
+            value: own(true, "v_proj")?,
+            out: own(true, "out_proj")?,
             heads: config.encoder_attention_heads,
+            precision,
             mlp_norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("final_layer_norm"))?,
-            fc1: linear(size, 4 * size, &vb.pp("fc1"))?,
-            fc2: linear(4 * size, size, &vb.pp("fc2"))?,
+            fc1: linear(size, 4 * size, true, "fc1")?,
+            fc2: linear(4 * size, size, true, "fc2")?,
         })
     }
 
@@ -44,7 +47,7 @@ impl Block {
         let normed = self.attention_norm.forward(x)?;
         let (query, key, value) =
             (self.query.forward(&normed)?, self.key.forward(&normed)?, self.value.forward(&normed)?);
-        let x = self.out.forward_add(&ops::attention(&query, &key, &value, self.heads)?, x)?;
+        let x = self.out.forward_add(&ops::attention(&query, &key, &value, self.heads, self.precision)?, x)?;
         let hidden = self.fc1.forward_gelu(&self.mlp_norm.forward(&x)?)?;
         self.fc2.forward_add(&hidden, &x)
     }
@@ -53,28 +56,31 @@ impl Block {
 /// Audio features from mel frames.
 #[derive(Debug)]
 pub struct Encoder {
-    convolutions: [(Tensor, Tensor); 2],
+    convolutions: [Conv1dGelu; 2],
     positions: Tensor,
     blocks: Vec<Block>,
     norm: LayerNorm,
 }
 
 impl Encoder {
-    /// Loads `conv1, conv2, embed_positions, layers.N, layer_norm`.
+    /// Loads `conv1, conv2, embed_positions, layers.N, layer_norm`; products on the CPU are made in this precision.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape than `config` says.
-    pub fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+    /// When a tensor is missing or has another shape than `config` says, or the processor has no unit for bfloat16.
+    pub fn load(vb: &VarBuilder, config: &Config, precision: Precision) -> Result<Self> {
         let size = config.d_model;
-        let convolution = |name: &str, inputs: usize| -> Result<(Tensor, Tensor)> {
+        let convolution = |name: &str, inputs: usize, stride: usize, precision| -> Result<Conv1dGelu> {
             let vb = vb.pp(name);
-            Ok((vb.get((size, inputs, 3), "weight")?, vb.get(size, "bias")?))
+            Conv1dGelu::new(&vb.get((size, inputs, 3), "weight")?, &vb.get(size, "bias")?, stride, precision)
         };
         Ok(Self {
-            convolutions: [convolution("conv1", config.num_mel_bins)?, convolution("conv2", size)?],
+            convolutions: [
+                convolution("conv1", config.num_mel_bins, 1, first_precision(precision))?,
+                convolution("conv2", size, 2, precision)?,
+            ],
             positions: vb.get((config.max_source_positions, size), "embed_positions.weight")?,
             blocks: (0..config.encoder_layers)
-                .map(|layer| Block::load(&vb.pp("layers").pp(layer), config))
+                .map(|layer| Block::load(&vb.pp("layers").pp(layer), config, precision))
                 .collect::<Result<_>>()?,
             norm: layer_norm(size, LAYER_NORM_EPS, &vb.pp("layer_norm"))?,
         })
@@ -107,9 +113,16 @@ impl Encoder {
 
     /// The convolutions and positions: the input of the first block, `(B, 1500, d_model)`.
     fn embed(&self, mel: &Tensor) -> Result<Tensor> {
-        let [(weight1, bias1), (weight2, bias2)] = &self.convolutions;
-        let x = ops::conv1d_gelu(mel, weight1, bias1, 1)?;
-        let x = ops::conv1d_gelu(&x, weight2, bias2, 2)?;
-        x.broadcast_add(&self.positions)
+        let [first, second] = &self.convolutions;
+        second.forward(&first.forward(mel)?)?.broadcast_add(&self.positions)
+    }
+}
+
+/// The precision of the first convolution: a step of int8 would be coarse beside the quiet parts of a spectrogram.
+fn first_precision(precision: Precision) -> Precision {
+    match precision {
+        Precision::Int8 if has_bfloat16_unit() => Precision::BFloat16,
+        Precision::Int8 => Precision::Float32,
+        other => other,
     }
 }

@@ -17,6 +17,8 @@ pub use encoder::Encoder;
 pub use step::StepPlan;
 pub use tokenizer::Tokenizer;
 
+use crate::ops::Precision;
+
 /// Mel frames of one chunk: 30 s at 100 frames a second.
 pub const MEL_FRAMES: usize = candle_transformers::models::whisper::N_FRAMES;
 /// Encoder positions (and time steps of cross-attention) in a second.
@@ -60,15 +62,15 @@ pub struct Whisper {
 }
 
 impl Whisper {
-    /// Loads a hub checkpoint (`model.encoder...`, `model.decoder...`).
+    /// Loads a hub checkpoint (`model.encoder...`, `model.decoder...`); products on the CPU are made in this precision.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape than `config` says.
-    pub fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+    /// When a tensor is missing or has another shape than `config` says, or the processor has no unit for bfloat16.
+    pub fn load(vb: &VarBuilder, config: &Config, precision: Precision) -> Result<Self> {
         let vb = vb.pp("model");
         Ok(Self {
-            encoder: Encoder::load(&vb.pp("encoder"), config)?,
-            decoder: Decoder::load(&vb.pp("decoder"), config)?,
+            encoder: Encoder::load(&vb.pp("encoder"), config, precision)?,
+            decoder: Decoder::load(&vb.pp("decoder"), config, precision)?,
             config: config.clone(),
         })
     }

@@ -9,7 +9,7 @@ use palabra::{
     audio::Audio,
     device::Compute,
     models::whisper::KvCache,
-    ops::{self, Choice, LayerNorm, Linear, Slot, Slots},
+    ops::{self, Choice, Conv1dGelu, LayerNorm, Linear, Slot, Slots},
     stages::{spectrogram::spectrograms, transcribe::Transcriber},
 };
 
@@ -86,12 +86,10 @@ fn encoder<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize)
 fn encoder_convolutions<'a>(transcriber: &'a Arc<Transcriber>, input: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let (d, bins, mel) = (config.d_model, config.num_mel_bins, mel(transcriber, input, rows)?);
-    let first = (tensor((d, bins, 3), bins, 1, compute)?, tensor(d, d, 2, compute)?);
-    let second = (tensor((d, d, 3), d, 3, compute)?, tensor(d, d, 4, compute)?);
-    let run = move || {
-        let x = ops::conv1d_gelu(&mel, &first.0, &first.1, 1)?;
-        Ok(Output::Tensor(ops::conv1d_gelu(&x, &second.0, &second.1, 2)?))
-    };
+    let precision = compute.precision;
+    let first = Conv1dGelu::new(&tensor((d, bins, 3), bins, 1, compute)?, &tensor(d, d, 2, compute)?, 1, precision)?;
+    let second = Conv1dGelu::new(&tensor((d, d, 3), d, 3, compute)?, &tensor(d, d, 4, compute)?, 2, precision)?;
+    let run = move || Ok(Output::Tensor(second.forward(&first.forward(&mel)?)?));
     let work = batch(transcriber, rows).encoder_convolutions();
     Ok(Subject::new(work, Box::new(run)).in_numbers_of(size(transcriber)))
 }
@@ -116,11 +114,11 @@ fn encoder_attention<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: 
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let shape = (config.max_source_positions, config.d_model);
     let [q, k, v] = [1, 2, 3].map(|seed| noisy(rows, shape, 1.0, seed, compute));
-    let (q, k, v) = (q?, k?, v?);
+    let (q, k, v, precision) = (q?, k?, v?, compute.precision);
     let run = move || {
         let mut attended = q.clone();
         for _ in 0..config.encoder_layers {
-            attended = ops::attention(&q, &k, &v, config.encoder_attention_heads)?;
+            attended = ops::attention(&q, &k, &v, config.encoder_attention_heads, precision)?;
         }
         Ok(Output::Tensor(attended))
     };
