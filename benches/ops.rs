@@ -238,7 +238,7 @@ fn encoder_case<'a>() -> Result<Case<'a>> {
 fn decoder_case<'a>(rows: usize, dtype: DType) -> Result<Case<'a>> {
     let ours = Whisper::load(&random_weights(), &base(), Precision::Float32)?;
     let slots: Vec<usize> = (0..rows).collect();
-    let mut cache = KvCache::new(&base(), rows, dtype, &Device::Cpu)?;
+    let mut cache = KvCache::new(&base(), rows, dtype, &Device::Cpu, Precision::Float32)?;
     let features = random((rows, 1500, 512))?;
     ours.decoder.listen(&features, &slots, &mut cache)?;
     ours.decoder.forward(&vec![1; 99 * rows], &slots, &mut cache)?;

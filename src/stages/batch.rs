@@ -95,7 +95,7 @@ impl Batch {
     /// When the caches do not fit the device.
     pub fn new(transcriber: Arc<Transcriber>, slots: usize) -> Result<Self> {
         let compute = transcriber.compute();
-        let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device)?;
+        let cache = KvCache::new(transcriber.config(), slots, compute.dtype, &compute.device, compute.precision)?;
         let states = States::new(&transcriber, slots)?;
         let encoded_at_once = encoded_at_once(&transcriber, slots);
         Ok(Self {

@@ -16,6 +16,7 @@ use palabra::{
     device::Compute,
     engine,
     models::whisper::KvCache,
+    ops::Precision,
     progress::Watch,
     span::Span,
     stages::{
@@ -110,7 +111,7 @@ fn boundaries(need: &Need) {
     compare_most("encoder output", &every(&features.i(0).unwrap(), 10, 4), &golden["encoder"], 1e-3, 3e-3);
 
     let decoder = &transcriber.whisper().decoder;
-    let mut cache = KvCache::new(transcriber.config(), 1, DType::F32, &Device::Cpu).unwrap();
+    let mut cache = KvCache::new(transcriber.config(), 1, DType::F32, &Device::Cpu, Precision::Float32).unwrap();
     decoder.listen(&features, &[0], &mut cache).unwrap();
     let tokens: Vec<u32> = golden["tokens"].to_vec1::<i64>().unwrap().into_iter().map(|token| token as u32).collect();
     let states = decoder.forward(&tokens, &[0], &mut cache).unwrap().i(0).unwrap();

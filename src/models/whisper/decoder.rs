@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     models::layers::{layer_norm, linear_in},
-    ops::{self, LayerNorm, Linear, Precision, Slot, Slots},
+    ops::{self, Int8Cache, LayerNorm, Linear, Precision, Slot, Slots},
 };
 
 /// Keys and values of all layers for a fixed number of slots.
@@ -27,23 +27,88 @@ pub struct KvCache {
 
 #[derive(Debug)]
 struct LayerCache {
-    keys: Tensor,         // (S, target positions, d_model)
-    values: Tensor,       // the same
-    cross_keys: Tensor,   // (S, 1500, d_model)
-    cross_values: Tensor, // the same
+    keys: Tensor,   // (S, target positions, d_model)
+    values: Tensor, // the same
+    cross: CrossCache,
+}
+
+/// Keys and values of the audio.
+#[derive(Debug)]
+enum CrossCache {
+    /// (S, 1500, d_model) each.
+    Plain { keys: Tensor, values: Tensor },
+    /// On the CPU, where products are made in int8.
+    Int8(Int8Cache),
+}
+
+impl CrossCache {
+    fn grow(&mut self, slots: usize) -> Result<()> {
+        match self {
+            Self::Plain { keys, values } => {
+                *keys = grown(keys, slots)?;
+                *values = grown(values, slots)?;
+            }
+            Self::Int8(cache) => cache.grow(slots),
+        }
+        Ok(())
+    }
+
+    /// Puts keys and values (B, 1500, d_model) into the slots of `places`.
+    fn set(&mut self, keys: &Tensor, values: &Tensor, places: &Slots) -> Result<()> {
+        match self {
+            Self::Plain { keys: key_cache, values: value_cache } => {
+                ops::append(key_cache, keys, places)?;
+                ops::append(value_cache, values, places)
+            }
+            Self::Int8(cache) => {
+                let slots: Vec<usize> = places.rows().iter().map(|slot| slot.index).collect();
+                cache.set(keys, values, &slots)
+            }
+        }
+    }
+
+    /// Attention of the queries (B, T, d_model) to the audio.
+    fn attention(&self, query: &Tensor, source: &Slots, heads: usize) -> Result<Tensor> {
+        match self {
+            Self::Plain { keys, values } => ops::attention_cached(query, keys, values, source, heads, false),
+            Self::Int8(cache) => cache.attention(query, source.rows()),
+        }
+    }
+
+    /// The softmax weights of the `chosen` heads: (B, chosen, T, length).
+    fn weights(&self, query: &Tensor, source: &Slots, heads: usize, chosen: &[usize]) -> Result<Tensor> {
+        match self {
+            Self::Plain { keys, .. } => ops::attention_weights_cached(query, keys, source, heads, chosen),
+            Self::Int8(cache) => cache.weights(query, source.rows(), chosen),
+        }
+    }
+}
+
+/// A cache (S, positions, d_model) with room for `slots`, the present ones as they are.
+fn grown(old: &Tensor, slots: usize) -> Result<Tensor> {
+    let (_, positions, size) = old.dims3()?;
+    let new = Tensor::zeros((slots, positions, size), old.dtype(), old.device())?;
+    new.slice_set(old, 0, 0)?;
+    Ok(new)
 }
 
 impl KvCache {
-    /// Empty caches for `slots` rows.
-    pub fn new(config: &Config, slots: usize, dtype: DType, device: &Device) -> Result<Self> {
+    /// Empty caches for `slots` rows, of a decoder whose products on the CPU are made in this precision.
+    pub fn new(config: &Config, slots: usize, dtype: DType, device: &Device, precision: Precision) -> Result<Self> {
+        let (heads, positions) = (config.decoder_attention_heads, config.max_source_positions);
+        // Where products are narrow, so are the caches.
+        let dtype = if precision == Precision::Float32 { dtype } else { ops::cache_dtype(dtype, device) };
         let zeros = |positions: usize| Tensor::zeros((slots, positions, config.d_model), dtype, device);
-        let layer = |_| {
-            Ok(LayerCache {
-                keys: zeros(config.max_target_positions)?,
-                values: zeros(config.max_target_positions)?,
-                cross_keys: zeros(config.max_source_positions)?,
-                cross_values: zeros(config.max_source_positions)?,
+        let cross = || -> Result<CrossCache> {
+            Ok(if precision == Precision::Int8 {
+                CrossCache::Int8(Int8Cache::new(slots, positions, heads, config.d_model / heads))
+            } else {
+                CrossCache::Plain { keys: zeros(positions)?, values: zeros(positions)? }
             })
+        };
+        let layer = |_| {
+            let (keys, values) = (zeros(config.max_target_positions)?, zeros(config.max_target_positions)?);
+            Ok(LayerCache { keys, values, cross: cross()? })
         };
         Ok(Self {
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
@@ -64,18 +129,11 @@ impl KvCache {
 
     /// Makes room for `slots` rows in all; the present ones stay as they are.
     pub fn grow(&mut self, slots: usize) -> Result<()> {
-        let more = |old: &Tensor| -> Result<Tensor> {
-            let (_, positions, size) = old.dims3()?;
-            let new = Tensor::zeros((slots, positions, size), old.dtype(), old.device())?;
-            new.slice_set(old, 0, 0)?;
-            Ok(new)
-        };
         if slots > self.slots() {
             for layer in &mut self.layers {
-                layer.keys = more(&layer.keys)?;
-                layer.values = more(&layer.values)?;
-                layer.cross_keys = more(&layer.cross_keys)?;
-                layer.cross_values = more(&layer.cross_values)?;
+                layer.keys = grown(&layer.keys, slots)?;
+                layer.values = grown(&layer.values, slots)?;
+                layer.cross.grow(slots)?;
             }
             self.lengths.resize(slots, 0);
         }
@@ -161,11 +219,10 @@ impl Block {
         let weights = match watched {
             (_, []) => None,
             (places, heads) => {
-                Some(ops::attention_weights_cached(&query, &cache.cross_keys, places, self.heads, heads)?)
+                Some(cache.cross.weights(&query, places, self.heads, heads)?)
             }
         };
-        let attended =
-            ops::attention_cached(&query, &cache.cross_keys, &cache.cross_values, source, self.heads, false)?;
+        let attended = cache.cross.attention(&query, source, self.heads)?;
         let x = self.cross.out.forward_add(&attended, &x)?;
 
         let hidden = self.fc1.forward_gelu(&self.mlp_norm.forward(&x)?)?;
@@ -203,9 +260,9 @@ impl Decoder {
     pub fn listen(&self, features: &Tensor, slots: &[usize], cache: &mut KvCache) -> Result<()> {
         let places = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
         let places = Slots::new(places, features.device())?;
-        for (block, layer) in self.blocks.iter().zip(&cache.layers) {
-            ops::append(&layer.cross_keys, &block.cross.key.forward(features)?, &places)?;
-            ops::append(&layer.cross_values, &block.cross.value.forward(features)?, &places)?;
+        for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
+            let (keys, values) = (block.cross.key.forward(features)?, block.cross.value.forward(features)?);
+            layer.cross.set(&keys, &values, &places)?;
         }
         slots.iter().for_each(|&slot| cache.rewind(slot));
         Ok(())

@@ -31,7 +31,7 @@ pub(in crate::ops) struct Quantized {
 }
 
 /// Lines of a row with so many elements; one at least.
-fn lines(inputs: usize) -> usize {
+pub(in crate::ops) fn lines(inputs: usize) -> usize {
     inputs.div_ceil(LINE).max(1)
 }
 
@@ -44,9 +44,15 @@ impl Quantized {
     /// Quantizes the matrix whose row `output` is written by `row(output, target)`.
     pub(in crate::ops) fn new(outputs: usize, inputs: usize, row: impl Fn(usize, &mut [f32]) + Sync) -> Self {
         let mut matrix = Self::empty(outputs, inputs);
-        let panel = lines(inputs) * PANEL_LINES;
-        let parts = (&mut matrix.panels, &mut matrix.offsets, &mut matrix.scales);
-        let parts = parts.0.par_chunks_mut(panel).zip(parts.1.par_iter_mut()).zip(parts.2.par_chunks_mut(PANEL));
+        matrix.fill(row);
+        matrix
+    }
+
+    /// Quantizes another matrix of the same shape into the same memory.
+    pub(in crate::ops) fn fill(&mut self, row: impl Fn(usize, &mut [f32]) + Sync) {
+        let (outputs, inputs) = (self.outputs, self.inputs);
+        let panels = self.panels.par_chunks_mut(lines(inputs) * PANEL_LINES);
+        let parts = panels.zip(self.offsets.par_iter_mut()).zip(self.scales.par_chunks_mut(PANEL));
         parts.enumerate().for_each(|(index, ((panel, offsets), scales))| {
             let (mut values, mut quantized) = (vec![0.0; inputs], vec![0; inputs]);
             for column in 0..PANEL.min(outputs - index * PANEL) {
@@ -55,7 +61,6 @@ impl Quantized {
                 set_column(bytes_mut(panel), offsets, column, &quantized);
             }
         });
-        matrix
     }
 
     /// The matrix from what [`Quantized::values`] and [`Quantized::scales`] gave: (out, in) int8, as bytes, and (out).
@@ -73,7 +78,8 @@ impl Quantized {
         matrix
     }
 
-    fn empty(outputs: usize, inputs: usize) -> Self {
+    /// A matrix of zeros.
+    pub(in crate::ops) fn empty(outputs: usize, inputs: usize) -> Self {
         let panels = outputs.div_ceil(PANEL);
         Self {
             panels: vec![Line::ZERO; panels * lines(inputs) * PANEL_LINES],
@@ -92,6 +98,11 @@ impl Quantized {
     /// The scale of each output.
     pub(in crate::ops) fn scales(&self) -> &[f32] {
         &self.scales[..self.outputs]
+    }
+
+    /// The scale of each output, zeros up to whole panels.
+    pub(in crate::ops) fn padded_scales(&self) -> &[f32] {
+        &self.scales
     }
 
     /// Row `output` of the matrix, in f32.
@@ -157,7 +168,7 @@ impl Rows {
 }
 
 /// The bit that turns int8 into int8 plus 128, for instructions whose rows are unsigned.
-fn flip(integers: Integers) -> u8 {
+pub(in crate::ops) fn flip(integers: Integers) -> u8 {
     match integers {
         #[cfg(target_arch = "x86_64")]
         Integers::Avx512Vnni | Integers::AvxVnni => 0x80,
@@ -217,9 +228,51 @@ impl<'a> Int8Product<'a> {
 
 /// What a thread needs while it makes sums.
 pub(in crate::ops) struct Session {
+    integers: Integers,
     #[cfg(target_arch = "x86_64")]
     tiles: Option<super::amx::Tiles>,
     sums: [[i32; PANEL]; BLOCK_ROWS],
+}
+
+impl Session {
+    /// Begins with these instructions, which the processor has.
+    pub(in crate::ops) fn new(integers: Integers) -> Self {
+        Self {
+            integers,
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: instructions are named only where the processor has them and the process may use them.
+            tiles: (integers == Integers::Amx).then(|| unsafe { super::amx::Tiles::new() }),
+            sums: [[0; PANEL]; BLOCK_ROWS],
+        }
+    }
+
+    /// The sums of a block's rows, whose bytes were turned by [`flip`] for these instructions, and a panel's columns.
+    pub(in crate::ops) fn multiply(&mut self, block: Block<'_>, matrix: &Quantized, panel: usize) -> &[[i32; PANEL]] {
+        let (lines, sums) = (matrix.panel(panel), &mut self.sums);
+        #[cfg(target_arch = "x86_64")]
+        let offsets = &matrix.offsets[panel];
+        // SAFETY: as in `new`.
+        unsafe {
+            match self.integers {
+                #[cfg(target_arch = "x86_64")]
+                Integers::Amx => {
+                    if let Some(tiles) = &self.tiles {
+                        super::amx::int8_tile(tiles, block, lines, sums.as_mut_ptr().cast(), PANEL);
+                    }
+                }
+                #[cfg(target_arch = "x86_64")]
+                Integers::Avx512Vnni => super::x86::avx512_vnni(block, lines, offsets, sums),
+                #[cfg(target_arch = "x86_64")]
+                Integers::AvxVnni => super::x86::avx_vnni(block, lines, offsets, sums),
+                #[cfg(target_arch = "x86_64")]
+                Integers::Avx2 => super::x86::avx2(block, lines, sums),
+                #[cfg(target_arch = "aarch64")]
+                Integers::Neon => super::neon::tile(block, lines, sums),
+                Integers::Portable => portable::tile(block, lines, sums),
+            }
+        }
+        &self.sums
+    }
 }
 
 impl Sums for Int8Product<'_> {
@@ -234,12 +287,7 @@ impl Sums for Int8Product<'_> {
     }
 
     fn session(&self) -> Session {
-        Session {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: these instructions are chosen only where the processor has them and the process may use them.
-            tiles: (self.rows.integers == Integers::Amx).then(|| unsafe { super::amx::Tiles::new() }),
-            sums: [[0; PANEL]; BLOCK_ROWS],
-        }
+        Session::new(self.rows.integers)
     }
 
     #[inline(always)]
@@ -251,41 +299,13 @@ impl Sums for Int8Product<'_> {
         panel: usize,
         out: &mut [[f32; PANEL]],
     ) {
-        let Rows { memory, scales, lines, integers } = self.rows;
+        let Rows { memory, scales, lines, .. } = self.rows;
         let block = Block::new(&memory[first * lines..], *lines, out.len());
-        self.integer_sums(*integers, session, block, panel);
+        let sums = session.multiply(block, self.weights, panel);
         let columns = &self.weights.scales[panel * PANEL..][..PANEL];
-        for ((out, sums), row) in out.iter_mut().zip(&session.sums).zip(&scales[first..]) {
+        for ((out, sums), row) in out.iter_mut().zip(sums).zip(&scales[first..]) {
             for ((out, &sum), column) in out.iter_mut().zip(sums).zip(columns) {
                 *out = sum as f32 * (row * column);
-            }
-        }
-    }
-}
-
-impl Int8Product<'_> {
-    fn integer_sums(&self, integers: Integers, session: &mut Session, block: Block<'_>, panel: usize) {
-        let (lines, sums) = (self.weights.panel(panel), &mut session.sums);
-        #[cfg(target_arch = "x86_64")]
-        let offsets = &self.weights.offsets[panel];
-        // SAFETY: the instructions are those that the processor was found to have, and the rows were quantized for them.
-        unsafe {
-            match integers {
-                #[cfg(target_arch = "x86_64")]
-                Integers::Amx => {
-                    if let Some(tiles) = &session.tiles {
-                        super::amx::int8_tile(tiles, block, lines, sums.as_mut_ptr().cast(), PANEL);
-                    }
-                }
-                #[cfg(target_arch = "x86_64")]
-                Integers::Avx512Vnni => super::x86::avx512_vnni(block, lines, offsets, sums),
-                #[cfg(target_arch = "x86_64")]
-                Integers::AvxVnni => super::x86::avx_vnni(block, lines, offsets, sums),
-                #[cfg(target_arch = "x86_64")]
-                Integers::Avx2 => super::x86::avx2(block, lines, sums),
-                #[cfg(target_arch = "aarch64")]
-                Integers::Neon => super::neon::tile(block, lines, sums),
-                Integers::Portable => portable::tile(block, lines, sums),
             }
         }
     }

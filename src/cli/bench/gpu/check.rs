@@ -100,7 +100,7 @@ pub fn tokens(ours: &Arc<Transcriber>, reference: &Transcriber, input: &Input) -
 /// How much worse than its own choice the reference finds the worst token of a text, in logits.
 fn worst(text: Vec<u32>, reference: &Transcriber, input: &Input) -> Result<f64> {
     let compute = reference.compute();
-    let mut cache = KvCache::new(reference.config(), 1, compute.dtype, &compute.device)?;
+    let mut cache = KvCache::new(reference.config(), 1, compute.dtype, &compute.device, compute.precision)?;
     let features = reference.whisper().encode(&mel(reference, input, 1)?)?;
     let decoder = &reference.whisper().decoder;
     decoder.listen(&features, &[0], &mut cache)?;

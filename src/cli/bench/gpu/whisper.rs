@@ -130,7 +130,7 @@ fn encoder_attention<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: 
 fn listening(transcriber: &Transcriber, rows: usize) -> Result<KvCache> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let features = noisy(rows, (config.max_source_positions, config.d_model), 1.0, 5, compute)?;
-    let mut cache = KvCache::new(config, rows, compute.dtype, &compute.device)?;
+    let mut cache = KvCache::new(config, rows, compute.dtype, &compute.device, compute.precision)?;
     transcriber.whisper().decoder.listen(&features, &(0..rows).collect::<Vec<_>>(), &mut cache)?;
     Ok(cache)
 }
@@ -138,7 +138,7 @@ fn listening(transcriber: &Transcriber, rows: usize) -> Result<KvCache> {
 fn cross_keys<'a>(transcriber: &'a Arc<Transcriber>, _: &'a Input, rows: usize) -> Result<Subject<'a>> {
     let (compute, config) = (transcriber.compute(), transcriber.config());
     let features = noisy(rows, (config.max_source_positions, config.d_model), 1.0, 5, compute)?;
-    let mut cache = KvCache::new(config, rows, compute.dtype, &compute.device)?;
+    let mut cache = KvCache::new(config, rows, compute.dtype, &compute.device, compute.precision)?;
     let slots: Vec<usize> = (0..rows).collect();
     let run = move || {
         transcriber.whisper().decoder.listen(&features, &slots, &mut cache)?;
