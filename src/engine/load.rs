@@ -56,13 +56,18 @@ pub(super) fn need(folder: &Path, compute: &Compute) -> Result<Need> {
 /// # Errors
 /// [`Error::Weights`] naming the file that is missing or wrong.
 pub fn transcriber(folder: &Path, compute: &Compute) -> Result<Transcriber> {
+    transcriber_of(folder, &folder.join("model.safetensors"), compute)
+}
+
+/// The same with another file of weights than `model.safetensors`.
+pub(super) fn transcriber_of(folder: &Path, weights: &Path, compute: &Compute) -> Result<Transcriber> {
     let config: Config = read_json(&folder.join("config.json"))?;
     let generation_path = folder.join("generation_config.json");
     // Older checkpoints keep the suppress lists in config.json.
     let generation: GenerationConfig =
         read_json(&if generation_path.is_file() { generation_path } else { folder.join("config.json") })?;
     let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), config.vocab_size)?;
-    let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
+    let vb = variables(weights, compute.dtype, &compute.device)?;
     let whisper = Whisper::load(&vb, &config, compute.precision).map_err(|reason| unfit(folder, reason))?;
     Transcriber::new(whisper, tokenizer, &generation, compute.clone())
 }

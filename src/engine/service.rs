@@ -15,7 +15,7 @@ use super::{
     aligners::Aligners,
     health::Health,
     hearing::Hearing,
-    load,
+    int8, load,
     metrics::Metrics,
     pipeline::Pipeline,
     shelf::Shelf,
@@ -349,7 +349,11 @@ impl Engine {
     fn load(&self, name: &str, fetched: Fetched, started: Instant, watch: &Watch) -> Result<Pipeline> {
         let loaded = load::on_each(&self.0.devices, |compute| {
             self.make_room(&fetched.folder, compute, watch)?;
-            let transcriber = load::transcriber(&fetched.folder, compute)?;
+            // Weights that came with a caller's token leave nothing in the cache of all.
+            let transcriber = match &fetched.private {
+                Some(_) => load::transcriber(&fetched.folder, compute),
+                None => int8::transcriber(&self.0.store, &fetched.folder, compute),
+            }?;
             Ok(transcriber.with_heads(self.0.aligners.heads(name, compute)?))
         })?;
         watch.step(StageName::Load, 1.0, 1.0)?;

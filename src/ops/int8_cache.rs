@@ -5,7 +5,7 @@
 
 use std::f32::consts::LOG2_E;
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
         int8::{Quantized, Session, flip, lines},
     },
     output::{Output, Parts},
+    slice,
     simd::{Lanes, Task, dispatch},
     tiled::{maximum, powers},
 };
@@ -72,7 +73,10 @@ impl Int8Cache {
         if keys.dims() != shape || values.dims() != shape {
             bail!("keys {:?} and values {:?} do not fit a cache of {shape:?}", keys.dims(), values.dims());
         }
-        let (keys, values) = (keys.flatten_all()?.to_vec1::<f32>()?, values.flatten_all()?.to_vec1::<f32>()?);
+        let (keys, values) = (keys.contiguous()?, values.contiguous()?);
+        let ((keys, key_layout), (values, value_layout)) = (keys.storage_and_layout(), values.storage_and_layout());
+        let (Storage::Cpu(keys), Storage::Cpu(values)) = (&*keys, &*values) else { bail!("an int8 cache is the CPU's") };
+        let (keys, values) = (slice::<f32>(keys, key_layout)?, slice::<f32>(values, value_layout)?);
         let (length, size) = (self.length, self.size);
         for (row, &slot) in slots.iter().enumerate() {
             let chunk = row * length * channels..(row + 1) * length * channels;
@@ -83,11 +87,7 @@ impl Int8Cache {
             heads.par_iter_mut().enumerate().for_each(|(index, head)| {
                 let start = |position: usize| position * channels + index * size;
                 head.keys.fill(|key, target| target.copy_from_slice(&keys[start(key)..][..size]));
-                head.values.fill(|channel, target| {
-                    for (position, target) in target.iter_mut().enumerate() {
-                        *target = values[start(position) + channel];
-                    }
-                });
+                head.values.fill_columns(|position| &values[start(position)..][..size]);
             });
         }
         Ok(())

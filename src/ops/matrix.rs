@@ -331,7 +331,20 @@ impl Target<'_> {
                 add_to(simd, sums, &residual[start..start + width]);
             }
         }
-        target.copy_from_slice(sums);
+        copy_to(simd, sums, target);
+    }
+}
+
+/// Copies `source` to as many elements: for a few vectors, a call of the library's copy would take longer than the copy.
+#[inline(always)]
+pub(super) fn copy_to<S: Lanes>(_: S, source: &[f32], target: &mut [f32]) {
+    let (source, source_rest) = S::as_simd_f32s(source);
+    let (target, target_rest) = S::as_mut_simd_f32s(target);
+    for (target, &source) in target.iter_mut().zip(source) {
+        *target = source;
+    }
+    for (target, &source) in target_rest.iter_mut().zip(source_rest) {
+        *target = source;
     }
 }
 

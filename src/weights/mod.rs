@@ -10,6 +10,7 @@ mod convert;
 mod failure;
 mod fetch;
 mod hub;
+mod int8;
 mod kind;
 mod manifest;
 mod meter;

@@ -4,6 +4,7 @@
 pub mod checkpoints;
 mod decoder;
 mod encoder;
+mod int8;
 mod step;
 pub mod tokenizer;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use decoder::{Decoder, KvCache};
 pub use encoder::Encoder;
+pub use int8::int8_tensors;
 pub use step::StepPlan;
 pub use tokenizer::Tokenizer;
 

@@ -209,15 +209,15 @@ impl Sums for Bfloat16Product<'_> {
         tiles: &mut super::amx::Tiles,
         first: usize,
         panel: usize,
-        out: &mut [[f32; PANEL]],
+        count: usize,
+        out: &mut [[f32; PANEL]; BLOCK_ROWS],
     ) {
-        let mut sums = [[0.0; PANEL]; BLOCK_ROWS];
-        let block = super::Block::new(&self.rows.memory[first * self.rows.lines..], self.rows.lines, out.len());
-        // SAFETY: as above; `sums` has room for 32 rows.
+        let Self { rows, weights } = self;
+        let block = super::Block::new(&rows.memory[first * rows.lines..], rows.lines, count);
+        // SAFETY: as above; `out` has room for 32 rows.
         unsafe {
-            super::amx::bfloat16_tile(tiles, block, self.weights.panel(panel), sums.as_mut_ptr().cast(), PANEL);
+            super::amx::bfloat16_tile(tiles, block, weights.panel(panel), out.as_mut_ptr().cast(), PANEL);
         }
-        out.copy_from_slice(&sums[..out.len()]);
     }
 }
 
@@ -237,7 +237,7 @@ impl Sums for Bfloat16Product<'_> {
         unreachable!("no processor of this kind has the unit")
     }
 
-    fn sums<S: Lanes>(&self, _: S, never: &mut Self::Session, _: usize, _: usize, _: &mut [[f32; PANEL]]) {
+    fn sums<S: Lanes>(&self, _: S, never: &mut Self::Session, _: usize, _: usize, _: usize, _: &mut [[f32; PANEL]; BLOCK_ROWS]) {
         match *never {}
     }
 }

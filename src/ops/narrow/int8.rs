@@ -63,6 +63,18 @@ impl Quantized {
         });
     }
 
+    /// Quantizes another matrix of the same shape into the same memory, whose column `input` is `column(input)`.
+    pub(in crate::ops) fn fill_columns<'a>(&mut self, column: impl Fn(usize) -> &'a [f32] + Sync) {
+        let (outputs, inputs) = (self.outputs, self.inputs);
+        let panels = self.panels.par_chunks_mut(lines(inputs) * PANEL_LINES);
+        let parts = panels.zip(self.offsets.par_iter_mut()).zip(self.scales.par_chunks_mut(PANEL));
+        parts.enumerate().for_each(|(index, ((panel, offsets), scales))| {
+            let (first, width) = (index * PANEL, PANEL.min(outputs - index * PANEL));
+            let part = |input: usize| &column(input)[first..first + width];
+            dispatch(QuantizePanel { part, inputs, panel: bytes_mut(panel), offsets, scales });
+        });
+    }
+
     /// The matrix from what [`Quantized::values`] and [`Quantized::scales`] gave: (out, in) int8, as bytes, and (out).
     pub(in crate::ops) fn from_values(outputs: usize, inputs: usize, values: &[u8], scales: &[f32]) -> Self {
         let mut matrix = Self::empty(outputs, inputs);
@@ -212,6 +224,54 @@ impl Task for Quantize<'_> {
     }
 }
 
+/// Quantizes the 32 columns of a panel, of which `part(depth)` holds each column's element at that depth, fewer at the end.
+struct QuantizePanel<'p, F> {
+    part: F,
+    inputs: usize,
+    panel: &'p mut [u8],
+    offsets: &'p mut [i32; PANEL],
+    scales: &'p mut [f32],
+}
+
+impl<'a, F: Fn(usize) -> &'a [f32]> Task for QuantizePanel<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) {
+        let (mut largest, mut spoiled) = ([0f32; PANEL], [0f32; PANEL]);
+        for depth in 0..self.inputs {
+            for ((largest, spoiled), value) in largest.iter_mut().zip(&mut spoiled).zip((self.part)(depth)) {
+                *largest = if value.abs() > *largest { value.abs() } else { *largest };
+                *spoiled += value * 0.0;
+            }
+        }
+        let mut inverses = [0.0; PANEL];
+        for (column, inverse) in inverses.iter_mut().enumerate() {
+            self.scales[column] = largest[column] / LARGEST + spoiled[column];
+            *inverse = if largest[column] > 0.0 { LARGEST / largest[column] } else { 0.0 };
+        }
+        let mut sums = [0i32; PANEL];
+        for (group, words) in self.panel.chunks_exact_mut(4 * PANEL).enumerate().take(self.inputs.div_ceil(4)) {
+            let mut packed = [0u32; PANEL];
+            for k in 0..4.min(self.inputs - 4 * group) {
+                let values = (self.part)(4 * group + k).iter().zip(&inverses);
+                for ((word, sum), (value, inverse)) in packed.iter_mut().zip(&mut sums).zip(values) {
+                    // As in `Quantize`.
+                    let byte = (value * inverse + 12_582_912.0).to_bits() as u8;
+                    *sum += i32::from(byte as i8);
+                    *word |= u32::from(byte) << (8 * k);
+                }
+            }
+            for (bytes, word) in words.as_chunks_mut::<4>().0.iter_mut().zip(packed) {
+                *bytes = word.to_le_bytes();
+            }
+        }
+        for (offset, sum) in self.offsets.iter_mut().zip(sums) {
+            *offset = -128 * sum;
+        }
+    }
+}
+
 /// The product of rows and a matrix.
 pub(in crate::ops) struct Int8Product<'a> {
     rows: &'a Rows,
@@ -297,13 +357,14 @@ impl Sums for Int8Product<'_> {
         session: &mut Session,
         first: usize,
         panel: usize,
-        out: &mut [[f32; PANEL]],
+        count: usize,
+        out: &mut [[f32; PANEL]; BLOCK_ROWS],
     ) {
         let Rows { memory, scales, lines, .. } = self.rows;
-        let block = Block::new(&memory[first * lines..], *lines, out.len());
+        let block = Block::new(&memory[first * lines..], *lines, count);
         let sums = session.multiply(block, self.weights, panel);
         let columns = &self.weights.scales[panel * PANEL..][..PANEL];
-        for ((out, sums), row) in out.iter_mut().zip(sums).zip(&scales[first..]) {
+        for ((out, sums), row) in out.iter_mut().zip(sums).zip(&scales[first..first + count]) {
             for ((out, &sum), column) in out.iter_mut().zip(sums).zip(columns) {
                 *out = sum as f32 * (row * column);
             }
@@ -361,6 +422,20 @@ mod tests {
                     Some(first) => assert_eq!(first, &result, "{} differs from the first", integers.name()),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn columns_make_the_same_matrix_as_rows() {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(9);
+        for (outputs, inputs) in [(64, 1500), (45, 77), (1, 1), (33, 3)] {
+            let w = normal(&mut random, outputs * inputs);
+            let turned: Vec<f32> = (0..inputs * outputs).map(|at| w[at % outputs * inputs + at / outputs]).collect();
+            let rows = Quantized::new(outputs, inputs, |row, target| target.copy_from_slice(&w[row * inputs..][..inputs]));
+            let mut columns = Quantized::empty(outputs, inputs);
+            columns.fill_columns(|input| &turned[input * outputs..][..outputs]);
+            assert_eq!(bytes(&columns.panels), bytes(&rows.panels));
+            assert_eq!((columns.offsets, columns.scales), (rows.offsets, rows.scales));
         }
     }
 

@@ -25,15 +25,16 @@ pub(in crate::ops) trait Sums: Sync {
     /// Begins on a thread.
     fn session(&self) -> Self::Session;
 
-    /// The sums of as many rows from `first` (a multiple of 16) as `out` has, 32 at most, and a panel's columns; must be
-    /// `#[inline(always)]`.
+    /// The sums of `count` rows, 32 at most, from `first` (a multiple of 16) and a panel's columns; further rows of `out` may be
+    /// written too. Must be `#[inline(always)]`.
     fn sums<S: Lanes>(
         &self,
         simd: S,
         session: &mut Self::Session,
         first: usize,
         panel: usize,
-        out: &mut [[f32; PANEL]],
+        count: usize,
+        out: &mut [[f32; PANEL]; BLOCK_ROWS],
     );
 }
 
@@ -89,7 +90,7 @@ impl<P: Sums> Task for ProductTask<'_, P> {
         for first in self.rows.clone().step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(self.rows.end - first);
             for panel in self.panels.clone() {
-                self.source.sums(simd, &mut session, first, panel, &mut sums[..count]);
+                self.source.sums(simd, &mut session, first, panel, count, &mut sums);
                 for (row, sums) in sums[..count].iter_mut().enumerate() {
                     self.target.store(simd, first + row, panel, sums, false, true);
                 }
