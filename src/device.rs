@@ -61,6 +61,11 @@ impl Compute {
         }
     }
 
+    /// Whether the transcriber's products are made in int8.
+    pub fn is_int8(&self) -> bool {
+        self.device.is_cpu() && self.precision == Precision::Int8
+    }
+
     /// The same device with a stream of its own, so that a model at work on it overlaps with the others. Tensors of two
     /// streams cannot meet: everything that a model touches belongs to the stream that it was loaded for.
     ///

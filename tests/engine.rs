@@ -137,7 +137,7 @@ fn side_by_side(need: &Need) {
 }
 
 fn two_devices(need: &Need) {
-    let devices = Devices::open(&"cpu,cpu".parse().unwrap(), ComputeType::Auto).unwrap();
+    let devices = Devices::open(&"cpu,cpu".parse().unwrap(), ComputeType::Float32).unwrap();
     let both = Need { engine: support::engine_on(devices, EngineOptions::default()), sample: need.sample.clone() };
     // Short chunks: enough jobs for both.
     let chunk = ChunkOptions { chunk_size: 6.0, ..ChunkOptions::default() };

@@ -12,7 +12,6 @@ use crate::{
     device::Compute,
     error::{Error, Result, sentence},
     models::whisper::int8_tensors,
-    ops::Precision,
     stages::transcribe::Transcriber,
     weights::Store,
 };
@@ -23,7 +22,7 @@ use crate::{
 /// # Errors
 /// As [`load::transcriber`].
 pub(super) fn transcriber(store: &Store, folder: &Path, compute: &Compute) -> Result<Transcriber> {
-    if compute.precision != Precision::Int8 {
+    if !compute.is_int8() {
         return load::transcriber(folder, compute);
     }
     let file = match kept(store, folder) {
@@ -35,8 +34,9 @@ pub(super) fn transcriber(store: &Store, folder: &Path, compute: &Compute) -> Re
     };
     load::transcriber_of(folder, &file, compute).or_else(|reason| {
         let removed = fs::remove_file(&file);
-        tracing::warn!(?removed, file = %file.display(), "the kept int8 form cannot be used: {reason}");
-        load::transcriber(folder, compute)
+        let transcriber = load::transcriber(folder, compute)?;
+        tracing::warn!(?removed, file = %file.display(), "the kept int8 form could not be used: {reason}");
+        Ok(transcriber)
     })
 }
 
@@ -46,12 +46,12 @@ fn kept(store: &Store, folder: &Path) -> Result<PathBuf> {
     if file.is_file() {
         return Ok(file);
     }
-    let failed = |reason: &dyn std::fmt::Display| {
-        Error::Machine(format!("{} cannot be written ({reason})", file.display()))
-    };
+    let failed =
+        |reason: &dyn std::fmt::Display| Error::Machine(format!("{} cannot be written ({reason})", file.display()));
     // SAFETY: mapped, not copied; files of the cache are never changed in place.
     let checkpoint = unsafe { MmapedSafetensors::new(folder.join("model.safetensors")) };
-    let tensors = checkpoint.and_then(|checkpoint| int8_tensors(&checkpoint)).map_err(|reason| failed(&sentence(&reason)))?;
+    let tensors =
+        checkpoint.and_then(|checkpoint| int8_tensors(&checkpoint)).map_err(|reason| failed(&sentence(&reason)))?;
     let parent = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|reason| failed(&reason))?;
     // Written under another name first: two processes may do this at once, and either may be stopped.

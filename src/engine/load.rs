@@ -106,7 +106,8 @@ pub fn segmenter(folder: &Path, compute: &Compute) -> Result<Segmenter> {
 pub(super) fn encoder(folder: &Path, compute: &Compute) -> Result<(Encoder, LogMel)> {
     let config: Config = read_json(&folder.join("config.json"))?;
     let vb = variables(&folder.join("model.safetensors"), compute.dtype, &compute.device)?;
-    let encoder = Encoder::load(&vb.pp("model.encoder"), &config, compute.precision).map_err(|reason| unfit(folder, reason))?;
+    let encoder =
+        Encoder::load(&vb.pp("model.encoder"), &config, compute.precision).map_err(|reason| unfit(folder, reason))?;
     Ok((encoder, LogMel::new(config.num_mel_bins)))
 }
 

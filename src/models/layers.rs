@@ -21,7 +21,13 @@ pub fn linear_no_bias(inputs: usize, outputs: usize, vb: &VarBuilder) -> Result<
 
 /// A dense layer, with or without bias, whose products on the CPU are made in this precision. Where a `weight_scale` (outputs)
 /// lies beside it, the weight is int8 already.
-pub fn linear_in(precision: Precision, inputs: usize, outputs: usize, bias: bool, vb: &VarBuilder) -> Result<ops::Linear> {
+pub fn linear_in(
+    precision: Precision,
+    inputs: usize,
+    outputs: usize,
+    bias: bool,
+    vb: &VarBuilder,
+) -> Result<ops::Linear> {
     let bias = bias.then(|| vb.get(outputs, "bias")).transpose()?;
     match int8_weight(inputs, outputs, vb)? {
         Some((values, scales)) => ops::Linear::from_int8(&values, &scales, bias),

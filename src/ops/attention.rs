@@ -170,7 +170,8 @@ impl CustomOp3 for Tiled {
         let parts = output.parts();
         #[cfg(target_arch = "x86_64")]
         if self.narrow {
-            let call = super::bfloat16_attention::Call { q, k, v, batch, queries, keys, heads: self.heads, size, parts };
+            let call =
+                super::bfloat16_attention::Call { q, k, v, batch, queries, keys, heads: self.heads, size, parts };
             // SAFETY: the unit is there, and the heads of all rows cover the result, which nothing else writes.
             return unsafe {
                 call.run();
@@ -237,7 +238,12 @@ mod tests {
         let (q, k) = ((random((1, 5, 64))? * 30.0)?, (random((1, 1100, 64))? * 30.0)?);
         let v = random((1, 1100, 64))?;
         let [a, b, c] = [&q, &k, &v].map(|x| x.to_dtype(DType::F64));
-        assert_close("attention to sharp scores", &attention(&q, &k, &v, 1, Precision::Float32)?, &attention(&a?, &b?, &c?, 1, Precision::Float32)?, 5e-3)
+        assert_close(
+            "attention to sharp scores",
+            &attention(&q, &k, &v, 1, Precision::Float32)?,
+            &attention(&a?, &b?, &c?, 1, Precision::Float32)?,
+            5e-3,
+        )
     }
 
     #[test]

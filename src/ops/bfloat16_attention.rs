@@ -61,8 +61,7 @@ impl Call<'_> {
                 target.copy_from_slice(&source[start(key)..][..self.size]);
             };
             let keys = Bfloat16Matrix::new(self.keys, self.size, |key, target| read(self.k, key, target));
-            let values =
-                Bfloat16Matrix::from_columns(self.size, self.keys, |key, target| read(self.v, key, target));
+            let values = Bfloat16Matrix::from_columns(self.size, self.keys, |key, target| read(self.v, key, target));
             (0..self.queries.div_ceil(TASK_QUERIES)).into_par_iter().with_max_len(1).for_each(|task| {
                 let first = task * TASK_QUERIES;
                 let count = TASK_QUERIES.min(self.queries - first);

@@ -153,9 +153,9 @@ fn named_limit() -> Result<Level, String> {
         Ok("avx512") => Ok(Level::Avx512),
         Ok("avx2") => Ok(Level::Avx2),
         Ok("baseline") => Ok(Level::Baseline),
-        Ok(other) => {
-            Err(format!("{LIMIT_VARIABLE} is '{other}': use amx, avx512, avx2 or baseline, or leave it out for the best"))
-        }
+        Ok(other) => Err(format!(
+            "{LIMIT_VARIABLE} is '{other}': use amx, avx512, avx2 or baseline, or leave it out for the best"
+        )),
     }
 }
 

@@ -19,8 +19,8 @@ use super::{
         int8::{Quantized, Session, flip, lines},
     },
     output::{Output, Parts},
-    slice,
     simd::{Lanes, Task, dispatch},
+    slice,
     tiled::{maximum, powers},
 };
 
@@ -75,7 +75,9 @@ impl Int8Cache {
         }
         let (keys, values) = (keys.contiguous()?, values.contiguous()?);
         let ((keys, key_layout), (values, value_layout)) = (keys.storage_and_layout(), values.storage_and_layout());
-        let (Storage::Cpu(keys), Storage::Cpu(values)) = (&*keys, &*values) else { bail!("an int8 cache is the CPU's") };
+        let (Storage::Cpu(keys), Storage::Cpu(values)) = (&*keys, &*values) else {
+            bail!("an int8 cache is the CPU's")
+        };
         let (keys, values) = (slice::<f32>(keys, key_layout)?, slice::<f32>(values, value_layout)?);
         let (length, size) = (self.length, self.size);
         for (row, &slot) in slots.iter().enumerate() {
@@ -118,7 +120,14 @@ impl Int8Cache {
             .collect();
         tasks.par_iter().with_max_len(1).for_each(|&(slot, head, places)| {
             let offset = head * self.size;
-            dispatch(Attend { cache: self, head: &self.heads[slot * self.head_count + head], offset, q: &queries, places, parts });
+            dispatch(Attend {
+                cache: self,
+                head: &self.heads[slot * self.head_count + head],
+                offset,
+                q: &queries,
+                places,
+                parts,
+            });
         });
         // SAFETY: every query is in a group, and the tasks cover all heads.
         Tensor::from_vec(unsafe { output.into_values() }, q.shape(), &Device::Cpu)
@@ -132,8 +141,11 @@ impl Int8Cache {
     pub fn weights(&self, q: &Tensor, slots: &[Slot], chosen: &[usize]) -> Result<Tensor> {
         self.check(q, slots)?;
         let length = slots.first().map_or(0, |slot| slot.length);
-        if length == 0 || slots.iter().any(|slot| slot.length != length) || chosen.iter().any(|&h| h >= self.head_count) {
-            bail!("weights of heads {chosen:?} for {slots:?}: all rows must have the same length and all heads must exist");
+        if length == 0 || slots.iter().any(|slot| slot.length != length) || chosen.iter().any(|&h| h >= self.head_count)
+        {
+            bail!(
+                "weights of heads {chosen:?} for {slots:?}: all rows must have the same length and all heads must exist"
+            );
         }
         let weights = |(row, slot): (usize, &Slot)| {
             let of_head = |&head: &usize| {
@@ -152,7 +164,13 @@ impl Int8Cache {
         let (batch, time, channels) = q.dims3()?;
         let outside = |slot: &Slot| (slot.index + 1) * self.head_count > self.heads.len() || slot.length > self.length;
         if batch != slots.len() || channels != self.head_count * self.size || !is_fast(&[q]) {
-            bail!("queries {:?} for {} slots do not fit {} heads of {}", q.dims(), slots.len(), self.head_count, self.size);
+            bail!(
+                "queries {:?} for {} slots do not fit {} heads of {}",
+                q.dims(),
+                slots.len(),
+                self.head_count,
+                self.size
+            );
         }
         match slots.iter().find(|slot| outside(slot)) {
             Some(slot) => bail!("{slot:?} lies outside of the cache"),
@@ -274,7 +292,8 @@ mod tests {
 
     #[test]
     fn stays_near_full_attention() -> Result<()> {
-        for (slots, length, heads, size, time) in [(1, 1, 1, 64, 1), (3, 70, 2, 64, 1), (2, 1500, 3, 64, 4), (2, 333, 2, 20, 35)]
+        for (slots, length, heads, size, time) in
+            [(1, 1, 1, 64, 1), (3, 70, 2, 64, 1), (2, 1500, 3, 64, 4), (2, 333, 2, 20, 35)]
         {
             let mut cache = Int8Cache::new(1, length, heads, size);
             cache.grow(slots);

@@ -208,8 +208,8 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
-    use crate::ops::{instructions::has_bfloat16_unit, simd::widens_f16};
     use crate::ops::tests::{assert_close, random};
+    use crate::ops::{instructions::has_bfloat16_unit, simd::widens_f16};
 
     fn wide(tensor: &Tensor) -> Result<Tensor> {
         tensor.to_dtype(DType::F64)

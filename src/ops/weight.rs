@@ -53,7 +53,9 @@ impl Weight {
                 Self::BFloat16(Arc::new(Bfloat16Matrix::new(outputs, inputs, row)))
             }
             Precision::BFloat16 => bail!("this processor has no unit for bfloat16"),
-            Precision::Float32 if widens_f16() && values.par_iter().all(|&value| f16::from_f32(value).to_f32() == value) => {
+            Precision::Float32
+                if widens_f16() && values.par_iter().all(|&value| f16::from_f32(value).to_f32() == value) =>
+            {
                 Self::Half(Arc::new(Packed::new(outputs, inputs, |output, input| f16::from_f32(at(output, input)))))
             }
             Precision::Float32 => Self::Single(Arc::new(Packed::new(outputs, inputs, at))),

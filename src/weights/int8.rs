@@ -26,7 +26,8 @@ impl Store {
     pub fn int8_file(&self, folder: &Path) -> Result<PathBuf> {
         let source = folder.join("model.safetensors");
         let metadata = fs::metadata(&source).map_err(|error| file_error("read", &source, &error))?;
-        let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let written =
+            metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         let source = fs::canonicalize(&source).unwrap_or(source);
         let described = format!("{VERSION} {} {} {}", source.display(), metadata.len(), written.as_nanos());
         let digest: String = Sha256::digest(described).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -35,7 +36,9 @@ impl Store {
 
     /// Removes what `file` has replaced: int8 forms of a folder of the same name that were written before.
     pub fn remove_older_int8(&self, file: &Path) {
-        let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else { return };
+        let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
+            return;
+        };
         let Some((stem, _)) = name.rsplit_once('-') else { return };
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let other = entry.file_name();
@@ -64,7 +67,8 @@ mod tests {
     #[test]
     fn a_changed_checkpoint_has_another_file_and_the_older_one_goes() {
         let place = tempfile::tempdir().unwrap();
-        let store = Store::open(&StoreOptions { root: Some(place.path().join("cache")), ..StoreOptions::default() }).unwrap();
+        let store =
+            Store::open(&StoreOptions { root: Some(place.path().join("cache")), ..StoreOptions::default() }).unwrap();
         let folder = place.path().join("my model");
         fs::create_dir(&folder).unwrap();
         assert!(store.int8_file(&folder).is_err(), "there is no checkpoint yet");

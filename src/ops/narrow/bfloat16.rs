@@ -237,7 +237,15 @@ impl Sums for Bfloat16Product<'_> {
         unreachable!("no processor of this kind has the unit")
     }
 
-    fn sums<S: Lanes>(&self, _: S, never: &mut Self::Session, _: usize, _: usize, _: usize, _: &mut [[f32; PANEL]; BLOCK_ROWS]) {
+    fn sums<S: Lanes>(
+        &self,
+        _: S,
+        never: &mut Self::Session,
+        _: usize,
+        _: usize,
+        _: usize,
+        _: &mut [[f32; PANEL]; BLOCK_ROWS],
+    ) {
         match *never {}
     }
 }

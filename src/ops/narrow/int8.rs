@@ -431,7 +431,8 @@ mod tests {
         for (outputs, inputs) in [(64, 1500), (45, 77), (1, 1), (33, 3)] {
             let w = normal(&mut random, outputs * inputs);
             let turned: Vec<f32> = (0..inputs * outputs).map(|at| w[at % outputs * inputs + at / outputs]).collect();
-            let rows = Quantized::new(outputs, inputs, |row, target| target.copy_from_slice(&w[row * inputs..][..inputs]));
+            let rows =
+                Quantized::new(outputs, inputs, |row, target| target.copy_from_slice(&w[row * inputs..][..inputs]));
             let mut columns = Quantized::empty(outputs, inputs);
             columns.fill_columns(|input| &turned[input * outputs..][..outputs]);
             assert_eq!(bytes(&columns.panels), bytes(&rows.panels));

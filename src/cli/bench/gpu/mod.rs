@@ -108,7 +108,17 @@ impl GpuArguments {
         if choice == DeviceChoice::Auto {
             return Err(Error::Request("--device names what is measured: cuda, cuda:1, or cpu".into()));
         }
-        Ok(Devices::open(&choice, self.compute_type)?.first().clone())
+        // The CPU stands in for a GPU here, and is held to results in float32.
+        let compute_type = match (&choice, self.compute_type) {
+            (DeviceChoice::Cpu(_), ComputeType::Auto) => ComputeType::Float32,
+            (DeviceChoice::Cpu(_), narrow @ (ComputeType::Int8 | ComputeType::BFloat16)) => {
+                return Err(Error::Request(format!(
+                    "--compute-type {narrow} of the CPU is measured by `palabra bench cpu`; here the CPU computes in float32"
+                )));
+            }
+            (_, other) => other,
+        };
+        Ok(Devices::open(&choice, compute_type)?.first().clone())
     }
 
     /// The models to measure, by name.
