@@ -10,6 +10,8 @@ mod command;
 mod endings;
 #[path = "end_to_end/options.rs"]
 mod options;
+#[path = "end_to_end/profile.rs"]
+mod profile;
 #[path = "end_to_end/refusals.rs"]
 mod refusals;
 #[path = "end_to_end/sample.rs"]
@@ -29,5 +31,6 @@ fn main() {
     trials.extend(speakers::trials(&needs));
     trials.extend(endings::trials(&needs));
     trials.extend(bench::trials(&needs));
+    trials.extend(profile::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

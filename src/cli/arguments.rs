@@ -18,7 +18,7 @@ use palabra::{
 use super::speakers::SpeakerArguments;
 
 /// More processor threads than this are a slip of the keyboard.
-const MOST_THREADS: usize = 1024;
+pub const MOST_THREADS: usize = 1024;
 
 /// Turn recordings into text with times and speakers.
 #[derive(Debug, Args)]

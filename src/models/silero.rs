@@ -13,7 +13,10 @@ use candle_nn::VarBuilder;
 
 use crate::{
     error::Result,
-    ops::Linear,
+    ops::{
+        Linear,
+        profile::{self, Class, Work},
+    },
     progress::{StageName, Watch},
     span::seconds_of,
 };
@@ -194,6 +197,9 @@ impl Silero {
             let end = (start + BLOCK * WINDOW).min(samples.len());
             let projections = self.project(&frames(samples, start..end))?;
             // The closure is compiled once for every instruction set and the best one of this machine is called.
+            let _timed = profile::span(Class::Recurrence, || {
+                Work::product(projections.len() / Recurrence::GATES, HIDDEN, Recurrence::GATES, size_of::<f32>())
+            });
             pulp::Arch::new().dispatch(|| self.recurrence.run(&projections, &mut state, &mut probabilities));
             watch.step(StageName::Vad, seconds_of(end), total)?;
         }

@@ -10,6 +10,7 @@ use super::{
     matrix::Packed,
     output::Output,
     precision::Precision,
+    profile::{self, Class, Numbers, Work},
     slice,
     tiled::{HEAD_LIMIT, Head},
 };
@@ -23,10 +24,19 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, precision: Pr
     if is_fast(&[q, k, v]) && q.dim(2)? / heads <= HEAD_LIMIT {
         // Where other products are int8, those of attention, both of whose factors change, are bfloat16.
         let narrow = precision != Precision::Float32 && has_bfloat16_unit();
+        let numbers = if narrow { Numbers::BFloat16 } else { Numbers::Float32 };
+        let _timed = profile::span(Class::Attention, || work(q, k).of(numbers));
         q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &Tiled { heads, narrow })
     } else {
+        let _timed = profile::span(Class::Attention, || work(q, k));
         composition(q, k, v, heads)
     }
+}
+
+fn work(q: &Tensor, k: &Tensor) -> Work {
+    let (&[batch, queries, channels], size) = (q.dims().first_chunk().unwrap_or(&[0; 3]), q.dtype().size_in_bytes());
+    let keys = k.dims().get(1).copied().unwrap_or(0);
+    Work::attention(queries, keys, channels, (size, size)) * batch
 }
 
 fn check(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<()> {

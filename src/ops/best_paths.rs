@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::{
     ctc::{Chain, Emission, State, best_path, reach},
     kernels::ctc_viterbi::{CHAIN_WORDS, CtcViterbi, PLACE_WORDS},
+    profile::{self, Class, Work},
 };
 
 /// Bytes of steps (frames x places) that one launch keeps on the GPU; a chain that needs more is searched on the CPU, which
@@ -34,6 +35,7 @@ pub struct Search<'a> {
 /// # Errors
 /// When a chain names columns that its emission lacks, or the GPU refuses.
 pub fn best_paths(searches: &[Search], device: &Device) -> Result<Vec<Option<Vec<State>>>> {
+    let _timed = profile::span(Class::Path, Work::default);
     searches.iter().try_for_each(Search::check)?;
     let on_gpu = |search: &Search| !device.is_cpu() && search.frames() >= search.tokens() && search.tokens() > 0;
     let (together, alone): (Vec<usize>, Vec<usize>) =

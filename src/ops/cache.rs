@@ -14,6 +14,7 @@ use super::{
     decode::{Cached, SIZE},
     has_kernels, is_fast,
     kernels::cached_attention::MOST_QUERIES,
+    profile::{self, Class, Work},
     simd::{Element, widens_f16},
     slice,
 };
@@ -93,6 +94,8 @@ pub fn append(cache: &Tensor, x: &Tensor, slots: &Slots) -> Result<()> {
     if let Some(slot) = rows.iter().find(|slot| slot.length < time) {
         bail!("append: {time} new vectors do not fit {slot:?}");
     }
+    let bytes = x.dtype().size_in_bytes() + cache.dtype().size_in_bytes();
+    let _timed = profile::span(Class::CacheCopy, || Work::pass(0, x.elem_count() * bytes));
     let fast = is_fast(&[x]) && is_cache(cache) || has_kernels(&[x, cache]);
     if fast && cache.is_contiguous() {
         return cache.inplace_op2(&x.contiguous()?, &Append { slots });
@@ -131,6 +134,8 @@ pub fn attention_cached(
         bail!("attention_cached: caches of keys {:?} and of values {:?} differ", k_cache.dims(), v_cache.dims());
     }
     let (_, queries, channels) = q.dims3()?;
+    let class = if causal { Class::TextAttention } else { Class::AudioAttention };
+    let _timed = profile::span(class, || work(q, k_cache, slots.rows()));
     let on_cpu = q.dtype() == DType::F32 && is_cache(k_cache) && k_cache.dtype() == v_cache.dtype();
     let on_gpu = has_kernels(&[q, k_cache, v_cache]) && queries <= MOST_QUERIES;
     if (on_cpu || on_gpu) && channels == heads * SIZE {
@@ -157,6 +162,12 @@ pub fn attention_weights_cached(
     if chosen.is_empty() {
         bail!("attention_weights_cached: no head was chosen");
     }
+    let _timed = profile::span(Class::AudioAttention, || {
+        let Work { operations, bytes, .. } = work(q, k_cache, slots);
+        // Keys alone, of some heads.
+        let share = chosen.len() as f64 / (2 * heads) as f64;
+        Work::pass((operations as f64 * share) as usize, (bytes as f64 * share) as usize)
+    });
     let head_channels = q.dim(2)? / heads;
     let k = gather(k_cache, slots)?.to_dtype(q.dtype())?; // (B, L, H*D)
     let weights = chosen
@@ -168,6 +179,13 @@ pub fn attention_weights_cached(
         .collect::<Result<Vec<_>>>()?;
     let weights = Tensor::stack(&weights, 1)?; // (B, chosen, Tq, L)
     softmax(&masked(&weights, slots, false)?)
+}
+
+/// Attention of q (B, Tq, H*D) to the slots of each row.
+fn work(q: &Tensor, cache: &Tensor, slots: &[Slot]) -> Work {
+    let (queries, channels) = (q.dims().get(1).copied().unwrap_or(0), q.dims().get(2).copied().unwrap_or(0));
+    let sizes = (q.dtype().size_in_bytes(), cache.dtype().size_in_bytes());
+    slots.iter().map(|slot| Work::attention(queries, slot.length, channels, sizes)).sum()
 }
 
 /// The definition: gathers every row's slot, masks what a query may not see.

@@ -11,6 +11,7 @@ use super::kernels;
 use super::{
     kernels::choose_token::{CHOICE_WORDS, CHOSEN_NUMBERS},
     logits::{argmax, log_sum_exp},
+    profile::{self, Class, Stage, Work},
 };
 
 /// Tokens that may not be written, always or at times. Made once for a checkpoint.
@@ -179,6 +180,8 @@ pub fn choose_on_device(logits: &Tensor, masks: &Masks, choices: &[Choice], word
     if choices.iter().any(|choice| choice.watched.is_some_and(|token| token as usize >= vocabulary)) {
         bail!("a token that is watched lies outside of a vocabulary of {vocabulary}");
     }
+    let _stage = profile::stage(Stage::Choice);
+    let _timed = profile::span(Class::Choice, || Work::pass(0, logits.elem_count() * logits.dtype().size_in_bytes()));
     logits.contiguous()?.apply_op3_no_bwd(&masks.bits, words, &ChooseToken { masks, choices })
 }
 

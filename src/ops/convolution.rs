@@ -2,7 +2,14 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::{gelu, is_fast, matrix::Finish, precision::Precision, slice, weight::Weight};
+use super::{
+    gelu, is_fast,
+    matrix::Finish,
+    precision::Precision,
+    profile::{self, Class},
+    slice,
+    weight::Weight,
+};
 
 /// The width of the kernel.
 const WIDTH: usize = 3;
@@ -47,10 +54,12 @@ impl Conv1dGelu {
     /// # Errors
     /// When x has other channels or no time.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, time, channels) = x.dims3()?;
+        let (batch, time, channels) = x.dims3()?;
         if channels != self.inputs || time == 0 {
             bail!("a convolution of {} channels cannot take a tensor of shape {:?}", self.inputs, x.dims());
         }
+        let rows = batch * ((time - 1) / self.stride + 1);
+        let _timed = profile::span(Class::Convolution, || self.weight.work(rows, WIDTH * channels, self.outputs));
         match &self.weight {
             Weight::Plain(weight) => composition(x, weight, &self.bias, self.stride),
             _ => x.contiguous()?.apply_op1_no_bwd(&Forward { layer: self }),

@@ -9,6 +9,8 @@
 
 use std::ops::Range;
 
+use super::profile::{self, Class, Work};
+
 /// What a network heard: frames x columns log-probabilities, row after row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Emission {
@@ -59,6 +61,7 @@ const SHORTEST_PART: usize = 256;
 /// than frames. With `windows`, each token is only heard inside its range of frames; these must be in order, in their
 /// starts as in their ends.
 pub fn best_path(emission: &Emission, chain: &Chain, windows: Option<&[Range<usize>]>) -> Option<Vec<State>> {
+    let _timed = profile::span(Class::Path, Work::default);
     let (frames, tokens) = (emission.frames(), chain.tokens.len());
     if tokens == 0 {
         return Some(vec![State::Gap(0); frames]);

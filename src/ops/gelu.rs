@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::{
     is_fast,
     output::Output,
+    profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch, gelu_all},
     slice,
 };
@@ -18,6 +19,7 @@ const TASK_ELEMENTS: usize = 1 << 14;
 /// # Errors
 /// When Candle cannot compute in this number type.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    let _timed = profile::span(Class::Elementwise, || Work::over(x));
     if is_fast(&[x]) { x.contiguous()?.apply_op1_no_bwd(&Gelu) } else { composition(x) }
 }
 

@@ -19,6 +19,7 @@ use super::{
         int8::{Quantized, Session, flip, lines},
     },
     output::{Output, Parts},
+    profile::{self, Class, Numbers, Work},
     simd::{Lanes, Task, dispatch},
     slice,
     tiled::{maximum, powers},
@@ -73,6 +74,8 @@ impl Int8Cache {
         if keys.dims() != shape || values.dims() != shape {
             bail!("keys {:?} and values {:?} do not fit a cache of {shape:?}", keys.dims(), values.dims());
         }
+        // Keys and values are read in f32 and written in one byte.
+        let _timed = profile::span(Class::CacheCopy, || Work::pass(0, 2 * 5 * keys.elem_count()));
         let (keys, values) = (keys.contiguous()?, values.contiguous()?);
         let ((keys, key_layout), (values, value_layout)) = (keys.storage_and_layout(), values.storage_and_layout());
         let (Storage::Cpu(keys), Storage::Cpu(values)) = (&*keys, &*values) else {
@@ -101,6 +104,7 @@ impl Int8Cache {
     /// When the shapes do not fit, or a slot lies outside.
     pub fn attention(&self, q: &Tensor, slots: &[Slot]) -> Result<Tensor> {
         let time = self.check(q, slots)?;
+        let _timed = profile::span(Class::AudioAttention, || self.work(time, slots.len()));
         let queries = q.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
         let mut output = Output::new(queries.len());
         let parts = output.parts();
@@ -139,7 +143,8 @@ impl Int8Cache {
     /// # Errors
     /// When the shapes do not fit, a slot lies outside, or a chosen head does not exist.
     pub fn weights(&self, q: &Tensor, slots: &[Slot], chosen: &[usize]) -> Result<Tensor> {
-        self.check(q, slots)?;
+        let time = self.check(q, slots)?;
+        let _timed = profile::span(Class::AudioAttention, || self.work(time, slots.len()));
         let length = slots.first().map_or(0, |slot| slot.length);
         if length == 0 || slots.iter().any(|slot| slot.length != length) || chosen.iter().any(|&h| h >= self.head_count)
         {
@@ -157,6 +162,11 @@ impl Int8Cache {
             Tensor::stack(&chosen.iter().map(of_head).collect::<Result<Vec<_>>>()?, 0)
         };
         Tensor::stack(&slots.iter().enumerate().map(weights).collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    /// Attention of so many queries of each of so many rows.
+    fn work(&self, time: usize, rows: usize) -> Work {
+        Work::attention(time, self.length, self.head_count * self.size, (4, 1)).of(Numbers::Int8) * rows
     }
 
     /// The number of queries of each row.

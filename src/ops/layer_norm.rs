@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::{
     is_fast,
     output::Output,
+    profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch},
     slice,
 };
@@ -41,6 +42,7 @@ impl LayerNorm {
         if x.dims().last() != Some(&self.weight.dims1()?) {
             candle_core::bail!("a layer norm of {:?} cannot take a tensor of shape {:?}", self.weight.dims(), x.dims());
         }
+        let _timed = profile::span(Class::Elementwise, || Work::over(x));
         if is_fast(&[x, &self.weight, &self.bias]) {
             x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, self)
         } else {

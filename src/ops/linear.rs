@@ -2,7 +2,14 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::{add_bias::add_bias, gelu, matrix::Finish, precision::Precision, weight::Weight};
+use super::{
+    add_bias::add_bias,
+    gelu,
+    matrix::Finish,
+    precision::Precision,
+    profile::{self, Class},
+    weight::Weight,
+};
 
 /// A linear layer. In f32 on the CPU its weights are kept only in packed form.
 #[derive(Debug, Clone)]
@@ -119,6 +126,8 @@ impl Linear {
         {
             bail!("a residual of shape {:?} cannot be added to a result of shape {shape:?}", residual.dims());
         }
+        let rows = x.elem_count() / self.inputs.max(1);
+        let _timed = profile::span(Class::Linear, || self.weight.work(rows, self.inputs, self.outputs));
         let op = match &self.weight {
             Weight::Plain(weight) => return composition(x, weight, self.bias.as_ref(), gelu, residual),
             _ => Forward { layer: self, gelu, shape: Shape::from(shape) },

@@ -23,6 +23,7 @@ use super::{
     is_fast,
     matrix::{BLOCK_ROWS, BlockRow, DEPTH, PANEL, Packed, STRIDE, panel_product},
     output::{Output, Parts},
+    profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch, exp2},
     slice,
 };
@@ -113,6 +114,9 @@ impl BidirectionalLstm {
         if inputs != self.inputs {
             bail!("an LSTM layer of {} inputs cannot take a tensor of shape {:?}", self.inputs, x.dims());
         }
+        let _timed = profile::span(Class::Recurrence, || {
+            Work::product(2 * batch * time, inputs + self.hidden, 4 * self.hidden, x.dtype().size_in_bytes())
+        });
         match &self.weights {
             _ if batch * time == 0 => Tensor::zeros((batch, time, 2 * self.hidden), x.dtype(), x.device()),
             Weights::Plain { input, recurrent, bias } => self.composition(x, input, recurrent, bias),

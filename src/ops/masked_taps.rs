@@ -7,7 +7,11 @@
 use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{is_fast, slice};
+use super::{
+    is_fast,
+    profile::{self, Class, Work},
+    slice,
+};
 
 /// Adds the taps and masks the sum: taps (B, T, 3C), mask (B, ceil(T / stretch), C) -> (B, T, C).
 ///
@@ -19,6 +23,7 @@ pub fn masked_taps(taps: &Tensor, mask: &Tensor, dilation: usize, stretch: usize
     if width % 3 != 0 || stretch == 0 || mask.dims() != [batch, time.div_ceil(stretch), channels] {
         bail!("taps {:?} and mask {:?} do not fit over stretches of {stretch} frames", taps.dims(), mask.dims());
     }
+    let _timed = profile::span(Class::Elementwise, || Work::over(taps));
     if !is_fast(&[taps, mask]) || !taps.is_contiguous() || !mask.is_contiguous() || taps.elem_count() == 0 {
         return composition(taps, mask, dilation, stretch);
     }

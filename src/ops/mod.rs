@@ -33,6 +33,7 @@ mod output;
 pub mod plane_convolution;
 pub mod pool_norm;
 pub mod precision;
+pub mod profile;
 pub mod scale_shift_relu;
 mod simd;
 pub mod stretch_means;

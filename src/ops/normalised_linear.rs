@@ -13,6 +13,7 @@ use candle_core::{Device, Result, Storage, Tensor, bail};
 use super::{
     is_fast,
     matrix::{Finish, Packed, product},
+    profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch},
 };
 
@@ -85,6 +86,8 @@ impl NormalisedLinear {
         if channels != self.inputs {
             bail!("a layer with {} inputs cannot take a tensor of shape {:?}", self.inputs, x.dims());
         }
+        let size = x.dtype().size_in_bytes();
+        let _timed = profile::span(Class::Linear, || Work::product(batch * time, channels, self.outputs, size));
         let fast = match &self.weight {
             Weight::Plain(weight) => return self.composition(x, weight),
             Weight::Packed(fast) => fast,

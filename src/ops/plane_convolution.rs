@@ -16,6 +16,7 @@ use super::{
     is_fast,
     matrix::{PANEL, Packed, add_to},
     output::{Output, Parts},
+    profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch, relu_all},
     slice,
 };
@@ -99,6 +100,10 @@ impl PlaneConvolution {
                 residual.map(Tensor::dims)
             );
         }
+        let _timed = profile::span(Class::Convolution, || {
+            let depth = self.kernel * self.kernel * self.inputs;
+            Work::product(shape.0 * shape.1 * shape.2, depth, self.outputs, x.dtype().size_in_bytes())
+        });
         let packed = match &self.weight {
             Weight::Plain(weight) => return self.composition(x, weight, residual, relu),
             Weight::Packed(packed) => packed,

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::{
     is_fast,
     output::{Output, Parts},
+    profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch},
     slice,
 };
@@ -63,6 +64,7 @@ impl PoolNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, time, _) = x.dims3()?;
         self.check(x, time)?;
+        let _timed = profile::span(Class::Elementwise, || Work::over(x));
         if !is_fast(&[x]) {
             return self.composition(x);
         }
@@ -81,6 +83,8 @@ impl PoolNorm {
         if windows.is_empty() || windows.iter().any(|w| w.start + time > steps || w.shift.len() != channels) {
             bail!("{} windows of {time} steps cannot be taken from a tensor of shape {:?}", windows.len(), x.dims());
         }
+        let values = windows.len() * time * x.dim(1)?;
+        let _timed = profile::span(Class::Elementwise, || Work::pass(0, 2 * values * x.dtype().size_in_bytes()));
         if !is_fast(&[x]) {
             return self.composition(&mapped(x, windows, time)?);
         }

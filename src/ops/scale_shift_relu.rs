@@ -5,7 +5,10 @@
 use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::is_fast;
+use super::{
+    is_fast,
+    profile::{self, Class, Work},
+};
 
 /// `max(x * scale + shift, 0)`: x (B, T, C), which may be a slice of a wider contiguous tensor; scale and shift (C).
 ///
@@ -16,6 +19,7 @@ pub fn scale_shift_relu(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Te
     if scale.dims() != [channels] || shift.dims() != [channels] {
         bail!("scale {:?} and shift {:?} do not fit x {:?}", scale.dims(), shift.dims(), x.dims());
     }
+    let _timed = profile::span(Class::Elementwise, || Work::over(x));
     let stride = x.stride();
     let rows_apart_alike = stride[2] == 1 && (batch == 1 || stride[0] == time * stride[1]);
     if !is_fast(&[x]) || !rows_apart_alike || x.elem_count() == 0 {

@@ -3,7 +3,11 @@
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{is_fast, slice};
+use super::{
+    is_fast,
+    profile::{self, Class, Work},
+    slice,
+};
 
 /// The mean of each stretch of `stretch` frames, the last of which may be shorter: x (B, T, C) -> (B, ceil(T / stretch), C).
 ///
@@ -14,6 +18,7 @@ pub fn stretch_means(x: &Tensor, stretch: usize) -> Result<Tensor> {
     if time == 0 || stretch == 0 {
         bail!("means over stretches of {stretch} frames of x {:?} do not exist", x.dims());
     }
+    let _timed = profile::span(Class::Elementwise, || Work::over(x));
     if !is_fast(&[x]) || !x.is_contiguous() {
         return composition(x, stretch);
     }

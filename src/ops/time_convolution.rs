@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::{
     gelu, is_fast,
     matrix::{Finish, Packed, product},
+    profile::{self, Class, Work},
     slice,
 };
 
@@ -100,7 +101,7 @@ impl TimeConvolution {
     }
 
     fn apply(&self, x: &Tensor, gelu: bool) -> Result<Tensor> {
-        let (_, time, channels) = x.dims3()?;
+        let (batch, time, channels) = x.dims3()?;
         if channels != self.inputs * self.sliding.groups || self.steps(time) == 0 {
             bail!(
                 "a convolution of {} channels, {} steps wide, cannot take a tensor of shape {:?}",
@@ -109,6 +110,10 @@ impl TimeConvolution {
                 x.dims()
             );
         }
+        let _timed = profile::span(Class::Convolution, || {
+            let rows = batch * self.steps(time);
+            Work::product(rows, self.inputs * self.width, self.outputs, x.dtype().size_in_bytes())
+        });
         match &self.weight {
             Weight::Plain(weight) => self.composition(x, weight, gelu),
             Weight::Packed(packed) => x.contiguous()?.apply_op1_no_bwd(&Forward { layer: self, packed, gelu }),

@@ -15,6 +15,7 @@ use super::{
         product,
     },
     precision::Precision,
+    profile::{Numbers, Work},
     simd::widens_f16,
 };
 
@@ -77,6 +78,18 @@ impl Weight {
         let Self::Int8(matrix) = self else { return Ok(None) };
         let values = Tensor::from_vec(matrix.values(), (matrix.outputs, matrix.inputs), &Device::Cpu)?;
         Ok(Some((values, Tensor::new(matrix.scales(), &Device::Cpu)?)))
+    }
+
+    /// What the product with so many rows takes.
+    pub(super) fn work(&self, rows: usize, inputs: usize, outputs: usize) -> Work {
+        let (bytes, numbers) = match self {
+            Self::Plain(weight) => (weight.dtype().size_in_bytes(), Numbers::Float32),
+            Self::Single(_) => (4, Numbers::Float32),
+            Self::Half(_) => (2, Numbers::Float32),
+            Self::BFloat16(_) => (2, Numbers::BFloat16),
+            Self::Int8(_) => (1, Numbers::Int8),
+        };
+        Work::product(rows, inputs, outputs, bytes).of(numbers)
     }
 
     /// Row `output` in f32; `None` for a plain matrix.

@@ -10,7 +10,11 @@ use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{has_kernels, is_fast, slice};
+use super::{
+    has_kernels, is_fast,
+    profile::{self, Class, Work},
+    slice,
+};
 
 /// Below this part of the weight, the rest `v1 - v2 / v1` is rounding: one frame bears all the weight.
 pub const LEAST_FREEDOM: f32 = 1e-5;
@@ -26,6 +30,7 @@ pub fn weighted_statistics(x: &Tensor, weights: &Tensor, lone_deviation: f64) ->
     if rows != batch || steps != time || x.elem_count() == 0 || speakers == 0 {
         bail!("weights {:?} do not fit x {:?}", weights.dims(), x.dims());
     }
+    let _timed = profile::span(Class::Elementwise, || Work::over(x));
     let (x, weights) = (x.contiguous()?, weights.contiguous()?);
     if is_fast(&[&x, &weights]) || has_kernels(&[&x, &weights]) {
         x.apply_op2_no_bwd(&weights, &WeightedStatistics { lone_deviation: lone_deviation as f32 })

@@ -20,7 +20,7 @@ use crate::{
     audio::Chunk,
     error::{Error, Result},
     models::whisper::{KvCache, MEL_FRAMES, POSITIONS_PER_SECOND},
-    ops::{Choice, Chosen, choose_tokens},
+    ops::{Choice, Chosen, choose_tokens, profile},
     transcript::{Token, Word},
 };
 
@@ -70,6 +70,11 @@ impl States {
 
     /// Keeps what one chunk of a group gave.
     fn set(&self, slot: usize, mel: &Tensor, taps: &[Tensor], index: usize) -> Result<()> {
+        let _timed = profile::span(profile::Class::CacheCopy, || {
+            // f32 is read, bf16 written.
+            let of_chunk = |tap: &Tensor| 6 * tap.elem_count() / tap.dims().first().copied().unwrap_or(1).max(1);
+            profile::Work::pass(0, taps.iter().map(of_chunk).sum())
+        });
         let own = |tensor: &Tensor, dtype| tensor.narrow(0, index, 1)?.to_dtype(dtype)?.contiguous();
         self.mel.slice_set(&own(mel, DType::F32)?, 0, slot)?;
         for (kept, tap) in self.taps.iter().zip(taps) {
@@ -282,6 +287,7 @@ impl Batch {
     /// # Errors
     /// When a tensor operation fails.
     pub fn align(&mut self, row: &Row, decoding: &Decoding) -> Result<Vec<Word>> {
+        let _stage = profile::stage(profile::Stage::Alignment);
         let tokens = self.text(decoding);
         let text: Vec<u32> = tokens.iter().map(|token| token.id).collect();
         let Some(forced) = self.force(row, &text)? else { return Ok(Vec::new()) };

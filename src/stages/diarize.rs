@@ -20,6 +20,7 @@ use crate::{
     audio::Audio,
     error::{Error, Result},
     models::speaker::{Architecture, SpeakerEmbedder},
+    ops::profile,
     progress::{StageName, Watch},
     span::{Span, samples_of},
     transcript::{Speaker, Turn},
@@ -190,6 +191,7 @@ impl Plan {
     /// # Errors
     /// When the embeddings are not as many, or not equally long.
     pub fn conclude(&self, embeddings: Vec<Option<Vec<f32>>>) -> Result<Diarization> {
+        let _stage = profile::stage(profile::Stage::Clustering);
         let mut warnings = Vec::new();
         let (spans, rows) = self.sound(embeddings, &mut warnings)?;
         let mut clustering = cluster(rows.view(), &self.clusters);

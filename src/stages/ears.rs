@@ -20,6 +20,7 @@ use crate::{
         wav2vec2::Wav2Vec2,
         whisper::{Encoder, MEL_FRAMES},
     },
+    ops::profile,
 };
 
 /// Stretches heard together on a GPU.
@@ -116,6 +117,7 @@ pub(super) fn frames(audio: &Audio) -> usize {
 
 /// What a head hears in the first `frames` of one stretch: mel `(1, 3000, bins)`, states `(1, 1500, d_model)` each.
 pub(super) fn emissions(head: &Aligner, mel: &Tensor, states: &[Tensor], frames: usize) -> Result<Emissions> {
+    let _stage = profile::stage(profile::Stage::Alignment);
     let Heard { ctc, frame } = head.forward(mel, states, frames)?;
     let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
     let (ctc, frame) = (values(&ctc)?, frame.as_ref().map(values).transpose()?);

@@ -12,7 +12,10 @@ use crate::{
     },
     error::{Error, Result},
     models::speaker::{Features, SpeakerEmbedder},
-    ops::fbank::{Filters, fbank},
+    ops::{
+        fbank::{Filters, fbank},
+        profile,
+    },
 };
 
 /// Windows that are at work together on the CPU.
@@ -103,6 +106,8 @@ impl FeatureExtractor {
     /// # Errors
     /// When the features cannot be computed.
     pub fn window(&self, samples: &[f32], masks: Vec<Vec<f32>>) -> Result<Window> {
+        let _stage = profile::stage(profile::Stage::Embeddings);
+        let _timed = profile::span(profile::Class::Spectrum, profile::Work::default);
         let frames = self.frames(samples.len());
         let sound = match self {
             Self::Fbank(fbank) => Sound::Features(fbank.compute_normalised(samples)?),
@@ -169,6 +174,7 @@ pub fn features(windows: &[&Window], bins: usize, device: &Device) -> Result<Ten
 /// # Errors
 /// When a window's masks are not as [`Window`] says, or a tensor operation fails.
 pub fn embed(embedder: &SpeakerEmbedder, device: &Device, windows: &[&Window]) -> Result<Vec<Embeddings>> {
+    let _stage = profile::stage(profile::Stage::Embeddings);
     let mut shapes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (index, window) in windows.iter().enumerate() {
         shapes.entry((window.frames, window.mask_length()?)).or_default().push(index);

@@ -12,6 +12,7 @@ use crate::{
         FRAME_LENGTH, FRAME_SHIFT, Segmenter,
         powerset::{CLASSES, LOCAL_SPEAKERS, Powerset},
     },
+    ops::profile,
     progress::{StageName, Watch},
     span::{SAMPLE_RATE, Span, samples_of, seconds_of},
 };
@@ -232,6 +233,7 @@ impl SegmentPlan {
 /// # Errors
 /// When a tensor operation fails.
 pub fn hear(network: &Segmenter, stretches: &[&Stretch]) -> Result<Vec<Heard>> {
+    let _stage = profile::stage(profile::Stage::Segmentation);
     let features = stretches
         .iter()
         .map(|stretch| network.features(stretch.audio.samples(), WINDOW, stretch.step, stretch.windows))

@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     language::Language,
     models::whisper::{Tokenizer, tokenizer::TIMESTAMP_STEP},
+    ops::profile,
     span::Span,
     transcript::{Token, Utterance, Word},
 };
@@ -58,6 +59,7 @@ fn utterance(
 /// Gives the words of an utterance the times at which an aligner heard them in its chunk. What comes back are warnings:
 /// where the text is not what is heard, and where something is said that no word stands for.
 pub fn set_times(utterance: &mut Utterance, emissions: &Emissions, hearing: &Hearing, chunk: &Chunk) -> Vec<String> {
+    let _stage = profile::stage(profile::Stage::Alignment);
     align::align(&mut utterance.words, emissions, hearing, utterance.language);
     move_to_file(&mut utterance.words, 0.0, chunk);
     utterance.span = extent(&utterance.words).unwrap_or_else(|| speech(chunk));

@@ -11,6 +11,7 @@ use crate::{
     audio::Audio,
     error::{Error, Result},
     models::silero::{Silero, WINDOW},
+    ops::profile,
     progress::Watch,
     span::{Span, samples_of},
 };
@@ -134,6 +135,7 @@ pub struct Detection {
 /// # Errors
 /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], or a tensor operation that failed.
 pub fn detect(model: &Silero, audio: &Audio, options: &VadOptions, watch: &Watch) -> Result<Detection> {
+    let _stage = profile::stage(profile::Stage::VoiceDetection);
     options.validate()?;
     let samples = audio.samples();
     let probabilities = model.probabilities(samples, watch)?;

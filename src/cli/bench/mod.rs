@@ -3,6 +3,7 @@
 mod arguments;
 mod clock;
 mod cost;
+mod cpu;
 mod diarization;
 mod folder;
 mod gpu;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use palabra::weights::StoreOptions;
 
-use self::{arguments::DiarizationArguments, cost::CostArguments, gpu::GpuArguments};
+use self::{arguments::DiarizationArguments, cost::CostArguments, cpu::CpuArguments, gpu::GpuArguments};
 use super::Global;
 
 /// Measure Palabra: its errors on recordings of your own that have references, its speed on this machine
@@ -30,6 +31,7 @@ pub struct BenchArguments {
 enum What {
     /// Measure how well speakers are told apart
     Diarization(DiarizationArguments),
+    Cpu(CpuArguments),
     Gpu(GpuArguments),
     Cost(CostArguments),
 }
@@ -41,6 +43,7 @@ enum What {
 pub fn run(arguments: &BenchArguments, global: &Global, store: &StoreOptions) -> anyhow::Result<ExitCode> {
     match &arguments.what {
         What::Diarization(arguments) => diarization::run(arguments, global, store),
+        What::Cpu(arguments) => cpu::run(arguments, global, store),
         What::Gpu(arguments) => gpu::run(arguments, global, store),
         What::Cost(arguments) => cost::run(arguments),
     }

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     models::layers::{layer_norm, linear_in},
-    ops::{self, Int8Cache, LayerNorm, Linear, Precision, Slot, Slots},
+    ops::{
+        self, Int8Cache, LayerNorm, Linear, Precision, Slot, Slots,
+        profile::{self, Class, Stage, Work},
+    },
 };
 
 /// Keys and values of all layers for a fixed number of slots.
@@ -87,6 +90,7 @@ impl CrossCache {
 /// A cache (S, positions, d_model) with room for `slots`, the present ones as they are.
 fn grown(old: &Tensor, slots: usize) -> Result<Tensor> {
     let (_, positions, size) = old.dims3()?;
+    let _timed = profile::span(Class::CacheCopy, || Work::over(old));
     let new = Tensor::zeros((slots, positions, size), old.dtype(), old.device())?;
     new.slice_set(old, 0, 0)?;
     Ok(new)
@@ -256,6 +260,7 @@ impl Decoder {
 
     /// Puts the audio `features` (B, 1500, d_model) of B chunks into `slots` and forgets what these held.
     pub fn listen(&self, features: &Tensor, slots: &[usize], cache: &mut KvCache) -> Result<()> {
+        let _stage = profile::stage(Stage::CrossKeys);
         let places = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
         let places = Slots::new(places, features.device())?;
         for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
@@ -314,6 +319,8 @@ impl Decoder {
         watched: Option<&Slots>,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Vec<Tensor>)> {
+        let several = step.tokens.elem_count() > step.own.rows().len();
+        let _stage = profile::stage(if several { Stage::Prompt } else { Stage::Step });
         let mut x = self.embed(step)?;
         let mut weights = Vec::new();
         for (index, (block, layer)) in self.blocks.iter().zip(&cache.layers).enumerate() {
@@ -353,6 +360,7 @@ impl Decoder {
 
     /// States (N, d_model) to logits (N, vocabulary), in f32 on the CPU.
     pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
+        let _stage = profile::stage(Stage::Logits);
         ops::choose_token::readable_logits(self.vocabulary.forward(states)?)
     }
 }

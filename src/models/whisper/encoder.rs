@@ -6,7 +6,11 @@ use candle_nn::VarBuilder;
 use super::{Config, LAYER_NORM_EPS};
 use crate::{
     models::layers::{layer_norm, linear_in},
-    ops::{self, Conv1dGelu, LayerNorm, Linear, Precision, instructions::has_bfloat16_unit},
+    ops::{
+        self, Conv1dGelu, LayerNorm, Linear, Precision,
+        instructions::has_bfloat16_unit,
+        profile::{self, Class, Stage, Work},
+    },
 };
 
 #[derive(Debug)]
@@ -94,6 +98,7 @@ impl Encoder {
     /// As [`Encoder::forward`], with what comes out of some of the blocks, each `(B, 1500, d_model)`, in the order of
     /// `taps`. Blocks count from 1; after the last one stands the layer norm, as in transformers' `hidden_states`.
     pub fn forward_tapped(&self, mel: &Tensor, taps: &[usize]) -> Result<(Tensor, Vec<Tensor>)> {
+        let _stage = profile::stage(Stage::Encoder);
         let mut x = self.embed(mel)?;
         let mut tapped = vec![None; taps.len()];
         for (index, block) in self.blocks.iter().enumerate() {
@@ -114,7 +119,9 @@ impl Encoder {
     /// The convolutions and positions: the input of the first block, `(B, 1500, d_model)`.
     fn embed(&self, mel: &Tensor) -> Result<Tensor> {
         let [first, second] = &self.convolutions;
-        second.forward(&first.forward(mel)?)?.broadcast_add(&self.positions)
+        let x = second.forward(&first.forward(mel)?)?;
+        let _timed = profile::span(Class::Elementwise, || Work::over(&x));
+        x.broadcast_add(&self.positions)
     }
 }
 
