@@ -45,7 +45,8 @@ class Palabra:
     rival = None
 
     def command(self, setting, files, folder, language, words=False, diarize=False):
-        command = [setting.palabra, "transcribe", *files, "--model", setting.model, "--device", setting.device, "--threads", setting.threads, "--offline", "--quiet", "--format", "json", "--output-dir", folder]
+        command = [setting.palabra, "transcribe", *files, "--model", setting.model, "--device", setting.device, "--threads", setting.threads,
+                   "--offline", "--quiet", "--format", "json", "--output-dir", folder]
         command += ["--language", language] if language else []
         command += [] if words or self.words else ["--align", "off"]
         command += ["--diarize"] if diarize or self.diarize else []
@@ -81,7 +82,8 @@ class Peer:
         python = os.path.join(setting.prefix, self.environment, "bin", "python")
         if not os.path.exists(python):
             raise Failed(f"{python} is not there: run benches/peers/set_up.py first")
-        command = [python, "-B", os.path.join(HERE, "inside", self.script), *files, "--model", os.path.join(setting.prefix, "weights", self.weights), "--output-dir", folder, "--threads", setting.threads]
+        command = [python, "-B", os.path.join(HERE, "inside", self.script), *files, "--model", os.path.join(setting.prefix, "weights", self.weights),
+                   "--output-dir", folder, "--threads", setting.threads]
         command += ["--language", language] if language else []
         command += ["--words"] if words and self.times_words else []
         return [*command, *self.options]
@@ -99,8 +101,8 @@ def faster_whisper(label, rival, compute_type, *more):
     return Peer("faster-whisper, " + label, "faster-whisper", "run_faster_whisper.py", "ctranslate2", rival, ("--compute-type", compute_type, *more))
 
 
-def whisper_cpp(kind, rival):
-    return Peer(f"whisper.cpp, {kind}", "whisper-cpp", "run_whisper_cpp.py", f"ggml-{kind}.bin", rival, detects=False, times_words=False)
+def whisper_cpp(label, rival, kind, *options):
+    return Peer("whisper.cpp, " + label, "whisper-cpp", "run_whisper_cpp.py", f"ggml-{kind}.bin", rival, options, detects=False, times_words=False)
 
 
 #: The runs of Palabra that the others are held against stand first in each round.
@@ -114,8 +116,9 @@ ENGINES = {
     "faster-whisper-int8-batch16": faster_whisper("int8, batches of 16", "palabra", "int8", "--batch-size", "16"),
     "faster-whisper-float32": faster_whisper("float32", "palabra-float32", "float32"),
     "faster-whisper-beam5": faster_whisper("int8, beam 5", "palabra-beam5", "int8", "--beam-size", "5"),
-    "whisper.cpp-q8_0": whisper_cpp("q8_0", "palabra"),
-    "whisper.cpp-f16": whisper_cpp("f16", "palabra-float32"),
+    "whisper.cpp-q8_0": whisper_cpp("q8_0", "palabra", "q8_0"),
+    "whisper.cpp-q8_0-windows": whisper_cpp("q8_0, no timestamps", "palabra", "q8_0", "--no-timestamps"),
+    "whisper.cpp-f16": whisper_cpp("f16", "palabra-float32", "f16"),
 }
 #: Five rounds of these on ten minutes of audio take about ten minutes.
 DEFAULT = "palabra,palabra-float32,palabra-beam5,palabra-whole,faster-whisper-int8,faster-whisper-float32,faster-whisper-beam5,whisper.cpp-q8_0"

@@ -38,7 +38,8 @@ def python_of(prefix, name):
 def weights(prefix, source):
     folder = os.path.join(prefix, "weights")
     os.makedirs(folder, exist_ok=True)
-    conversions = {"ctranslate2": ("faster-whisper", "to_ctranslate2.py", []), "ggml-f16.bin": ("whisper-cpp", "to_ggml.py", ["f16"]), "ggml-q8_0.bin": ("whisper-cpp", "to_ggml.py", ["q8_0"])}
+    conversions = {"ctranslate2": ("faster-whisper", "to_ctranslate2.py", []), "ggml-f16.bin": ("whisper-cpp", "to_ggml.py", ["f16"]),
+                   "ggml-q8_0.bin": ("whisper-cpp", "to_ggml.py", ["q8_0"])}
     for output, (name, script, options) in conversions.items():
         path = os.path.join(folder, output)
         if not os.path.exists(path):

@@ -16,8 +16,8 @@ def engine_rows(results):
     for name, runs in rounds.items():
         wall, cpu, memory = ([run[part] for run in runs] for part in ("wall", "cpu", "memory"))
         errors = [results["word_errors"].get(name), *(sets.get(name) for sets in results["accuracy"].values())]
-        rows.append([ENGINES[name].label, spread([value / minutes for value in wall], 2), spread([value / minutes for value in cpu], 2), f"{results['seconds'] / statistics.median(wall):.1f}",
-                     *("" if value is None else f"{value:.2f}" for value in errors), f"{max(memory):.0f}"])
+        rows.append([ENGINES[name].label, spread([value / minutes for value in wall], 2), spread([value / minutes for value in cpu], 2),
+                     f"{results['seconds'] / statistics.median(wall):.1f}", *("" if value is None else f"{value:.2f}" for value in errors), f"{max(memory):.0f}"])
     return heads, rows
 
 

@@ -26,10 +26,11 @@ def main():
     parser.add_argument("--output-dir", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--language", required=True)
+    parser.add_argument("--no-timestamps", action="store_true", help="windows of 30 s one after the other, wherever they cut; else each begins where the last sentence ended")
     arguments = parser.parse_args()
     # A temperature that does not grow means no second try.
     model = Model(arguments.model, redirect_whispercpp_logs_to=None, context_params={"use_gpu": False}, n_threads=arguments.threads, print_progress=False,
-                  language=arguments.language, temperature_inc=0.0, greedy={"best_of": 1})
+                  language=arguments.language, no_timestamps=arguments.no_timestamps, temperature_inc=0.0, greedy={"best_of": 1})
 
     def transcribe(path):
         # Ten milliseconds are the unit of its times.
