@@ -29,12 +29,12 @@ class HubFolder:
         return [name.removeprefix("model.") for name in self.tensors.keys() if name != "proj_out.weight"]
 
     def tokens(self):
-        """Every token's text by its number, as the tokenizer spells it. Timestamps are named here where the tokenizer leaves them out."""
+        """Every token's text by its number, as the tokenizer spells it (one is empty). Timestamps are named here where the tokenizer leaves them out."""
         tokenizer = self._read("tokenizer.json")
         known = {number: text for text, number in tokenizer["model"]["vocab"].items()}
         known.update((token["id"], token["content"]) for token in tokenizer["added_tokens"])
         first = next(number for number, text in known.items() if text == "<|notimestamps|>") + 1
-        return [known.get(number) or f"<|{(number - first) * 0.02:.2f}|>" for number in range(self.config["vocab_size"])]
+        return [known.get(number, f"<|{(number - first) * 0.02:.2f}|>") for number in range(self.config["vocab_size"])]
 
     def language_tokens(self):
         """Numbers of the tokens that name a language: they stand between the start of the transcript and the tasks."""
