@@ -57,7 +57,13 @@ def arguments_of(words):
     return arguments
 
 
-def measured(arguments):
+def write_results(results, path):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+
+
+def measured(arguments, path):
+    """What the rounds measured; it is written to `path` after each of them, so that an interrupted run is not lost."""
     from peers import audio, rounds
     from peers.engines import Setting
     setting = Setting(arguments.palabra, arguments.model, arguments.prefix, sorted(os.sched_getaffinity(0))[:arguments.threads], arguments.extra)
@@ -73,23 +79,30 @@ def measured(arguments):
         versions, left_out = rounds.ready(arguments.engines, setting, short, silence, folder, arguments.language)
         if not versions:
             sys.exit("none of the engines can run")
-        runs, transcripts = rounds.run_rounds(list(versions), setting, arguments.rounds, minutes, silence, folder, arguments.language)
-        errors = {name: rounds.word_error_rate(arguments.language, reference, transcript) for name, transcript in transcripts.items()} if reference else {}
-        sets = rounds.set_errors(list(versions), setting, arguments.data, arguments.accuracy.split(","), folder) if arguments.accuracy else {}
-    return {"processor": rounds.processor_name(), "processors": setting.processors, "seconds": seconds, "language": arguments.language, "rounds": runs,
-            "word_errors": errors, "accuracy": sets, "versions": versions, "left_out": left_out}
+        results = {"processor": rounds.processor_name(), "processors": setting.processors, "seconds": seconds, "language": arguments.language,
+                   "accuracy": {}, "versions": versions, "left_out": left_out}
+        for runs, transcripts in rounds.run_rounds(list(versions), setting, arguments.rounds, minutes, silence, folder, arguments.language):
+            errors = {name: rounds.word_error_rate(arguments.language, reference, transcript) for name, transcript in transcripts.items()} if reference else {}
+            results.update(rounds=runs, word_errors=errors)
+            write_results(results, path)
+        if arguments.accuracy:
+            results["accuracy"] = rounds.set_errors(list(versions), setting, arguments.data, arguments.accuracy.split(","), folder)
+            write_results(results, path)
+    return results
 
 
 def main():
     arguments = arguments_of(sys.argv[1:])
+    from peers.process import Failed
     from peers.table import print_results
     if arguments.earlier:
         with open(arguments.earlier, encoding="utf-8") as file:
             results = json.load(file)
     else:
-        results = measured(arguments)
-        with open(arguments.json or os.path.join(arguments.prefix, "results.json"), "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+        try:
+            results = measured(arguments, arguments.json or os.path.join(arguments.prefix, "results.json"))
+        except Failed as error:
+            sys.exit(str(error))
     print_results(results, arguments.markdown)
 
 

@@ -11,7 +11,7 @@ def split_arguments(words):
 
 
 class Failed(Exception):
-    """A command ended with an error; the message is the last thing it said."""
+    """A command ended with an error; the message is the error that it named, or else the last thing it said."""
 
 
 class Process:
@@ -35,4 +35,4 @@ class Process:
             if child.returncode:
                 errors.seek(0)
                 said = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-                raise Failed(f"exit code {child.returncode}: " + " ".join(said[-8:]))
+                raise Failed(f"exit code {child.returncode}: " + next((line for line in said if line.startswith("error")), said[-1] if said else "it said nothing"))

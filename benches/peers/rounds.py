@@ -36,14 +36,14 @@ def ready(names, setting, short, silence, folder, language):
 
 
 def run_rounds(names, setting, count, audio, silence, folder, language):
-    """({name: [run of each round]}, {name: transcript of the last round})"""
+    """After each round ({name: [run of each round so far]}, {name: transcript of this round})."""
     runs, transcripts = {name: [] for name in names}, {}
     for number in range(count):
         for name in names:
             run, transcripts[name] = ENGINES[name].run(setting, audio, silence, folder, language)
             runs[name].append(vars(run))
             say(f"round {number + 1}: {name}: {run.wall:.1f} s, {run.cpu:.1f} CPU s, {run.memory:.0f} MiB")
-    return runs, transcripts
+        yield runs, transcripts
 
 
 def word_error_rate(language, reference, transcript):
@@ -63,5 +63,6 @@ def set_errors(names, setting, data, sets, folder):
         os.makedirs(place, exist_ok=True)
         accuracy.transcribe(engine, ENGINES[engine], recordings, setting, data, place, given=True, words=False)
         for name, score in accuracy.score(recordings, data, place)[0].items():
-            table[name][engine] = 100 * score.sums["errors"] / score.sums["length"]
+            if score.sums["length"]:
+                table[name][engine] = 100 * score.sums["errors"] / score.sums["length"]
     return table
