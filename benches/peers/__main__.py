@@ -2,7 +2,7 @@
 
 usage: python benches/peers DATA_DIR [options]               the file is made of clips of DATA_DIR (fields of its manifest: scoring.py)
        python benches/peers --audio FILE [options]           any file of one language
-       python benches/peers --print RESULTS.json [--markdown]  the tables of an earlier run
+       python benches/peers --print RESULTS.json ... [--markdown]  the tables of earlier runs
 What follows `--` goes to every run of Palabra. The Python is that of the environment `scoring` that set_up.py makes.
 
 Every engine transcribes the same file once a round, in a process of its own, held to the same processors, round after round, so
@@ -40,7 +40,7 @@ def arguments_of(words):
     parser.add_argument("--threads", type=int, default=2, help="threads of each engine, and processors it is held to (default: %(default)s)")
     parser.add_argument("--json", help="where results are written (default: results.json in --prefix)")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    parser.add_argument("--print", metavar="RESULTS", dest="earlier", help="print the tables of these results and measure nothing")
+    parser.add_argument("--print", metavar="RESULTS", dest="earlier", nargs="+", help="print the tables of these results and measure nothing")
     arguments = parser.parse_args(own)
     arguments.extra, arguments.engines = extra, arguments.engines.split(",")
     unknown = [name for name in arguments.engines if name not in ENGINES]
@@ -95,15 +95,15 @@ def main():
     arguments = arguments_of(sys.argv[1:])
     from peers.process import Failed
     from peers.table import print_results
-    if arguments.earlier:
-        with open(arguments.earlier, encoding="utf-8") as file:
-            results = json.load(file)
-    else:
+    for path in arguments.earlier or []:
+        with open(path, encoding="utf-8") as file:
+            print_results(json.load(file), arguments.markdown)
+    if not arguments.earlier:
         try:
             results = measured(arguments, arguments.json or os.path.join(arguments.prefix, "results.json"))
         except Failed as error:
             sys.exit(str(error))
-    print_results(results, arguments.markdown)
+        print_results(results, arguments.markdown)
 
 
 if __name__ == "__main__":

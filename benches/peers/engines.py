@@ -120,8 +120,8 @@ ENGINES = {
     "whisper.cpp-q8_0-windows": whisper_cpp("q8_0, no timestamps", "palabra", "q8_0", "--no-timestamps"),
     "whisper.cpp-f16": whisper_cpp("f16", "palabra-float32", "f16"),
 }
-#: Five rounds of these on ten minutes of audio take about ten minutes.
-DEFAULT = "palabra,palabra-float32,palabra-beam5,palabra-whole,faster-whisper-int8,faster-whisper-float32,faster-whisper-beam5,whisper.cpp-q8_0"
+#: Five rounds of these on ten minutes of audio take about ten minutes on two cores; whisper.cpp would take half as long again.
+DEFAULT = "palabra,palabra-float32,palabra-beam5,faster-whisper-int8,faster-whisper-float32,faster-whisper-beam5"
 #: (engine of Palabra, engine it stands against) beyond each peer's own rival.
 FURTHER_PAIRS = [("palabra-whole", "faster-whisper-int8")]
 

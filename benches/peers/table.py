@@ -48,4 +48,4 @@ def print_results(results, markdown):
         print(formatted(heads, rows, markdown) + "\n")
     for name, reason in results["left_out"].items():
         print(f"{ENGINES[name].label}: left out: {reason}")
-    print("\n".join(sorted(set(results["versions"].values()))))
+    print("\n".join(sorted({version.strip(" |") for version in results["versions"].values()})) + "\n")
