@@ -14,7 +14,7 @@ import sys
 import venv
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-#: All that the processor has but AMX: ggml's products with it end in a segmentation fault (llama.cpp's issue 20824, open).
+#: All that the processor has but AMX: ggml's products with it end in a segmentation fault, which is known upstream and open.
 WHISPER_CPP = ("-DGGML_NATIVE=ON -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__ -DBUILD_SHARED_LIBS=OFF"
                " -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DWHISPER_BUILD_TESTS=OFF -DWHISPER_BUILD_EXAMPLES=OFF")
 
