@@ -90,13 +90,13 @@ pub fn embedder(folder: &Path, compute: &Compute) -> Result<SpeakerEmbedder> {
     SpeakerEmbedder::load(vb).map_err(|reason| unfit(folder, reason))
 }
 
-/// Loads the segmentation network, in f32.
+/// Loads the segmentation network, in f32; only its recurrence follows the precision of the CPU.
 ///
 /// # Errors
 /// [`Error::Weights`] when the file cannot be read or does not fit.
 pub fn segmenter(folder: &Path, compute: &Compute) -> Result<Segmenter> {
     let vb = variables(&folder.join("model.safetensors"), DType::F32, &compute.device)?;
-    Segmenter::load(&vb, &SegmenterConfig::default()).map_err(|reason| unfit(folder, reason))
+    Segmenter::load_in(&vb, &SegmenterConfig::default(), compute.precision).map_err(|reason| unfit(folder, reason))
 }
 
 /// Loads the encoder of a Whisper checkpoint, and the features it reads.

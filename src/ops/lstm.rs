@@ -19,19 +19,26 @@ use candle_nn::ops::sigmoid;
 use pulp::Simd;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::{
+    instructions::has_bfloat16_unit,
+    lstm_bfloat16::{Bfloat16Direction, Bfloat16Walk},
+    narrow::TILE_ROWS,
+};
 use super::{
     is_fast,
     matrix::{BLOCK_ROWS, BlockRow, DEPTH, PANEL, Packed, STRIDE, panel_product},
     output::{Output, Parts},
+    precision::Precision,
     profile::{self, Class, Work},
     simd::{Lanes, Task, dispatch, exp2},
     slice,
 };
 
 /// Units whose gates are made together; a multiple of every vector's length.
-const UNITS: usize = 16;
+pub(super) const UNITS: usize = 16;
 /// Input, forget, candidate and output gates of [`UNITS`] units, gate after gate: whole panels.
-const TILE: usize = 4 * UNITS;
+pub(super) const TILE: usize = 4 * UNITS;
 const _: () = assert!(TILE.is_multiple_of(PANEL));
 
 /// The weights of one direction as PyTorch names them, and the sum of both biases.
@@ -66,6 +73,9 @@ enum Weights {
     },
     /// For f32 on the CPU: forwards and backwards.
     Packed(Arc<[PackedDirection; 2]>),
+    /// The same on a processor's unit for bfloat16.
+    #[cfg(target_arch = "x86_64")]
+    BFloat16(Arc<[Bfloat16Direction; 2]>),
 }
 
 #[derive(Debug)]
@@ -82,6 +92,15 @@ impl BidirectionalLstm {
     /// # Errors
     /// When the shapes do not fit.
     pub fn new(directions: [Direction; 2]) -> Result<Self> {
+        Self::with_precision(directions, Precision::Float32)
+    }
+
+    /// The same, whose products on the CPU are made in bfloat16 where the precision is below f32 and the processor has a unit
+    /// for it.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn with_precision(directions: [Direction; 2], precision: Precision) -> Result<Self> {
         let (gates, inputs) = directions[0].weight_ih.dims2()?;
         let hidden = gates / 4;
         for Direction { weight_ih, weight_hh, bias } in &directions {
@@ -97,8 +116,7 @@ impl BidirectionalLstm {
         }
         let in_panels = hidden.is_multiple_of(UNITS) && inputs + hidden <= DEPTH;
         let weights = if in_panels && is_fast(&[&directions[0].weight_ih]) {
-            let [forwards, backwards] = &directions;
-            Weights::Packed(Arc::new([PackedDirection::new(forwards)?, PackedDirection::new(backwards)?]))
+            Weights::packed(&directions, precision)?
         } else {
             Weights::plain(&directions)?
         };
@@ -120,7 +138,7 @@ impl BidirectionalLstm {
         match &self.weights {
             _ if batch * time == 0 => Tensor::zeros((batch, time, 2 * self.hidden), x.dtype(), x.device()),
             Weights::Plain { input, recurrent, bias } => self.composition(x, input, recurrent, bias),
-            Weights::Packed(directions) => x.contiguous()?.apply_op1_no_bwd(&Forward { layer: self, directions }),
+            _ => x.contiguous()?.apply_op1_no_bwd(&Forward { layer: self }),
         }
     }
 
@@ -151,6 +169,18 @@ impl BidirectionalLstm {
 }
 
 impl Weights {
+    fn packed(directions: &[Direction; 2], precision: Precision) -> Result<Self> {
+        let [forwards, backwards] = directions;
+        #[cfg(target_arch = "x86_64")]
+        if precision != Precision::Float32 && has_bfloat16_unit() {
+            let directions = [Bfloat16Direction::new(forwards)?, Bfloat16Direction::new(backwards)?];
+            return Ok(Self::BFloat16(Arc::new(directions)));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = precision;
+        Ok(Self::Packed(Arc::new([PackedDirection::new(forwards)?, PackedDirection::new(backwards)?])))
+    }
+
     fn plain(directions: &[Direction; 2]) -> Result<Self> {
         let stacked = |part: &dyn Fn(&Direction) -> Result<Tensor>| {
             Tensor::stack(&[part(&directions[0])?, part(&directions[1])?], 0)?.contiguous()
@@ -169,12 +199,7 @@ impl PackedDirection {
         let (gates, depth) = matrix.dims2()?;
         let values = matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let bias = direction.bias.to_vec1::<f32>()?;
-        let hidden = gates / 4;
-        // Column c of a tile is gate c / UNITS of the tile's unit c % UNITS.
-        let row = |output: usize| {
-            let (tile, column) = (output / TILE, output % TILE);
-            column / UNITS * hidden + tile * UNITS + column % UNITS
-        };
+        let row = |output: usize| gate_order(output, gates / 4);
         Ok(Self {
             matrix: Packed::new(gates, depth, |output, input| values[row(output) * depth + input]),
             bias: (0..gates).map(|output| bias[row(output)]).collect(),
@@ -182,10 +207,29 @@ impl PackedDirection {
     }
 }
 
+/// Which of PyTorch's rows becomes output `output`: column c of a tile is gate c / UNITS of the tile's unit c % UNITS.
+pub(super) fn gate_order(output: usize, hidden: usize) -> usize {
+    let (tile, column) = (output / TILE, output % TILE);
+    column / UNITS * hidden + tile * UNITS + column % UNITS
+}
+
 /// The fast path: f32 on the CPU.
 struct Forward<'a> {
     layer: &'a BidirectionalLstm,
-    directions: &'a [PackedDirection; 2],
+}
+
+impl Forward<'_> {
+    /// Sequences that walk together.
+    fn group_rows(&self, batch: usize) -> usize {
+        match &self.layer.weights {
+            // A tile is 16 rows high; two share the weights where there are threads for no more groups.
+            #[cfg(target_arch = "x86_64")]
+            Weights::BFloat16(_) if 2 * batch.div_ceil(2 * TILE_ROWS) >= rayon::current_num_threads() => 2 * TILE_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Weights::BFloat16(_) => TILE_ROWS,
+            _ => BLOCK_ROWS,
+        }
+    }
 }
 
 impl CustomOp1 for Forward<'_> {
@@ -195,19 +239,32 @@ impl CustomOp1 for Forward<'_> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, time, inputs) = layout.shape().dims3()?;
+        if matches!(self.layer.weights, Weights::Plain { .. }) {
+            bail!("plain weights have no fast path");
+        }
         let x = slice::<f32>(x, layout)?;
         let hidden = self.layer.hidden;
         let mut output = Output::new(batch * time * 2 * hidden);
         let parts = output.parts();
-        let groups = batch.div_ceil(BLOCK_ROWS);
+        let groups = batch.div_ceil(self.group_rows(batch));
         // Groups of equal size, as far as they can be.
         let rows = batch.div_ceil(groups);
         (0..2 * groups).into_par_iter().with_max_len(1).for_each(|task| {
             let (direction, first) = (task % 2, task / 2 * rows);
             if first < batch {
                 let rows = rows.min(batch - first);
-                let weights = &self.directions[direction];
-                dispatch(Walk { weights, x, parts, first, rows, time, inputs, hidden, direction });
+                match &self.layer.weights {
+                    Weights::Packed(directions) => {
+                        let weights = &directions[direction];
+                        dispatch(Walk { weights, x, parts, first, rows, time, inputs, hidden, direction });
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    Weights::BFloat16(directions) => {
+                        let weights = &directions[direction];
+                        dispatch(Bfloat16Walk { weights, x, parts, first, rows, time, inputs, hidden, direction });
+                    }
+                    Weights::Plain { .. } => {}
+                }
             }
         });
         // SAFETY: the tasks cover both directions and all rows, each at all times.
@@ -291,7 +348,7 @@ impl Task for Walk<'_> {
 /// With e(x) = exp(-x), sigmoid(x) = 1 / (1 + e(x)) and tanh(x) = (1 - e(2x)) / (1 + e(2x)); brought onto one
 /// denominator, a cell and an output cost a division each, the slowest of these instructions.
 #[inline(always)]
-fn activate<S: Simd>(simd: S, gates: &[f32; TILE], cells: &mut [f32], hidden: &mut [f32]) {
+pub(super) fn activate<S: Simd>(simd: S, gates: &[f32; TILE], cells: &mut [f32], hidden: &mut [f32]) {
     let one = simd.splat_f32s(1.0);
     let (input, rest) = gates.split_at(UNITS);
     let (forget, rest) = rest.split_at(UNITS);
@@ -350,11 +407,14 @@ mod tests {
         for (batch, time, inputs, hidden) in [(1, 1, 3, 16), (2, 9, 60, 128), (13, 7, 40, 48), (30, 5, 256, 128)] {
             let directions = [direction(inputs, hidden)?, direction(inputs, hidden)?];
             let oracle = BidirectionalLstm::new(wide(&directions)?)?;
+            let narrow = BidirectionalLstm::with_precision(directions.clone(), Precision::BFloat16)?;
             let layer = BidirectionalLstm::new(directions)?;
             assert!(matches!(layer.weights, Weights::Packed(_)) && matches!(oracle.weights, Weights::Plain { .. }));
             let x = random((batch, time, inputs))?;
             let expected = oracle.forward(&x.to_dtype(DType::F64)?)?;
             assert_close(&format!("{batch}x{time}, {inputs} -> {hidden}"), &layer.forward(&x)?, &expected, 3e-5)?;
+            // Gates of normal weights are sums of hundreds of rounded products; outputs lie between -1 and 1.
+            assert_close(&format!("{batch}x{time} in bfloat16"), &narrow.forward(&x)?, &expected, 0.3)?;
         }
         Ok(())
     }

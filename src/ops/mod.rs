@@ -25,6 +25,8 @@ pub mod linear;
 pub mod log_mel;
 pub mod logits;
 pub mod lstm;
+#[cfg(target_arch = "x86_64")]
+mod lstm_bfloat16;
 pub mod masked_taps;
 mod matrix;
 mod narrow;

@@ -14,7 +14,7 @@ use candle_nn::{VarBuilder, ops::log_softmax};
 
 use self::{powerset::CLASSES, sinc::SincNet};
 use super::layers::linear;
-use crate::ops::{BidirectionalLstm, Linear, lstm::Direction};
+use crate::ops::{BidirectionalLstm, Linear, Precision, lstm::Direction};
 
 /// Samples from one frame to the next: 16.875 ms.
 pub const FRAME_SHIFT: usize = 270;
@@ -57,13 +57,21 @@ impl Segmenter {
     /// # Errors
     /// When a tensor is missing or has another shape than `config` says.
     pub fn load(vb: &VarBuilder, config: &Config) -> Result<Self> {
+        Self::load_in(vb, config, Precision::Float32)
+    }
+
+    /// The same; below f32, the recurrence on the CPU is made in bfloat16 where the processor has a unit for it.
+    ///
+    /// # Errors
+    /// As [`Segmenter::load`].
+    pub fn load_in(vb: &VarBuilder, config: &Config, precision: Precision) -> Result<Self> {
         let both = 2 * config.hidden;
         let lstm = (0..config.layers)
             .map(|layer| {
                 let inputs = if layer == 0 { sinc::CHANNELS } else { both };
                 let direction =
                     |suffix: &str| direction(&vb.pp("lstm"), inputs, config.hidden, &format!("l{layer}{suffix}"));
-                BidirectionalLstm::new([direction("")?, direction("_reverse")?])
+                BidirectionalLstm::with_precision([direction("")?, direction("_reverse")?], precision)
             })
             .collect::<Result<_>>()?;
         let linears = (0..config.linear_layers)
