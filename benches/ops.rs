@@ -11,7 +11,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use candle_transformers::models::whisper::{Config, model::Whisper as CandleWhisper};
 use palabra::{
     models::whisper::{KvCache, Whisper},
-    ops::{self, Conv1dGelu, Linear, Precision, Slot, Slots},
+    ops::{self, Conv1dGelu, Linear, Precision, Slot, Slots, instructions::has_bfloat16_unit},
 };
 use rayon::ThreadPoolBuilder;
 
@@ -95,14 +95,22 @@ fn builders() -> Vec<(String, Build)> {
         (1, 512, 512),
         (1, 512, 51865),
     ] {
+        let shape = format!("linear {rows}x{inputs}x{outputs}");
         for (half, dtype) in [(false, "f32"), (true, "f16")] {
-            let name = format!("linear {rows}x{inputs}x{outputs} {dtype}");
-            add(name, Box::new(move || linear_case(rows, inputs, outputs, half)));
+            let build = move || linear_case(rows, inputs, outputs, half, Precision::Float32);
+            add(format!("{shape} {dtype}"), Box::new(build));
+        }
+        for (precision, name) in narrow_precisions() {
+            let build = move || linear_case(rows, inputs, outputs, false, precision);
+            add(format!("{shape} {name}"), Box::new(build));
         }
     }
     add("layer_norm 1500x512 (elements)".into(), Box::new(layer_norm_case));
     for heads in [1, 8] {
-        add(format!("attention 1500x1500, {heads}x64"), Box::new(move || attention_case(heads)));
+        for (precision, name) in [(Precision::Float32, "f32")].into_iter().chain(narrow_precisions()) {
+            let build = move || attention_case(heads, precision);
+            add(format!("attention 1500x1500, {heads}x64 {name}"), Box::new(build));
+        }
     }
     for (channels, stride) in [(80, 1), (512, 2)] {
         add(
@@ -129,13 +137,19 @@ fn gelu_case<'a>() -> Result<Case<'a>> {
     })
 }
 
-fn linear_case<'a>(rows: usize, inputs: usize, outputs: usize, half: bool) -> Result<Case<'a>> {
+/// What the processor has below f32; int8 leaves attention to bfloat16.
+fn narrow_precisions() -> Vec<(Precision, &'static str)> {
+    let bfloat16 = has_bfloat16_unit().then_some((Precision::BFloat16, "bf16"));
+    [(Precision::Int8, "int8")].into_iter().chain(bfloat16).collect()
+}
+
+fn linear_case<'a>(rows: usize, inputs: usize, outputs: usize, half: bool, precision: Precision) -> Result<Case<'a>> {
     let mut weight = random((outputs, inputs))?;
     if half {
         weight = weight.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
     }
     let bias = random(outputs)?;
-    let layer = Linear::new(weight.clone(), Some(bias.clone()))?;
+    let layer = Linear::with_precision(weight.clone(), Some(bias.clone()), precision)?;
     let x = random((rows, inputs))?;
     let y = x.clone();
     Ok(Case {
@@ -156,13 +170,13 @@ fn layer_norm_case<'a>() -> Result<Case<'a>> {
     })
 }
 
-fn attention_case<'a>(heads: usize) -> Result<Case<'a>> {
+fn attention_case<'a>(heads: usize, precision: Precision) -> Result<Case<'a>> {
     let shape = (1, 1500, heads * 64);
     let (q, k, v) = (random(shape)?, random(shape)?, random(shape)?);
     let [a, b, c] = [&q, &k, &v].map(Clone::clone);
     Ok(Case {
         operations: 4.0 * (1500 * 1500 * heads * 64) as f64,
-        ours: Box::new(move || ops::attention(&q, &k, &v, heads, Precision::Float32)),
+        ours: Box::new(move || ops::attention(&q, &k, &v, heads, precision)),
         candle: Box::new(move || {
             let [q, k, v] = [&a, &b, &c].map(|x| x.reshape((1, (), heads, 64))?.transpose(1, 2)?.contiguous());
             let scores = (q? * 0.125)?.matmul(&k?.t()?)?;

@@ -121,8 +121,8 @@ pub struct TranscribeArguments {
     /// models in its memory: cuda:0,cuda:1
     #[arg(long, default_value = "auto", help_heading = "Machine")]
     pub device: String,
-    /// Numbers in which the transcriber computes: float32, float16, bfloat16 (the last two on a GPU); auto takes float16 on a
-    /// GPU and float32 on the CPU
+    /// Numbers in which the transcriber computes: float32, float16 (on a GPU), bfloat16 (on a GPU, or a processor with
+    /// AMX-BF16), int8 (on the CPU); auto takes float16 on a GPU, and on the CPU int8 where the processor has instructions for it
     #[arg(
         long,
         env = "PALABRA_COMPUTE_TYPE",

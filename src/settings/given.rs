@@ -206,8 +206,9 @@ pub struct Given {
     /// models in its memory: cuda:0,cuda:1 [default: auto]
     #[arg(long, env = "PALABRA_DEVICE", value_name = "DEVICE", help_heading = "Machine", hide_env_values = true)]
     pub device: Option<String>,
-    /// Numbers in which the transcriber computes: float32, float16, bfloat16 (the last two on a GPU); auto takes float16 on a
-    /// GPU and float32 on the CPU [default: auto]
+    /// Numbers in which the transcriber computes: float32, float16 (on a GPU), bfloat16 (on a GPU, or a processor with
+    /// AMX-BF16), int8 (on the CPU); auto takes float16 on a GPU, and on the CPU int8 where the processor has instructions for
+    /// it [default: auto]
     #[arg(long, env = "PALABRA_COMPUTE_TYPE", value_name = "TYPE", help_heading = "Machine", hide_env_values = true)]
     pub compute_type: Option<String>,
     /// Processor threads [default: all cores]

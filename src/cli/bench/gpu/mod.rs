@@ -43,7 +43,7 @@ pub struct GpuArguments {
     /// What is measured: cuda, cuda:1, or cpu
     #[arg(long, default_value = "cuda")]
     device: String,
-    /// Number type of the transcriber: auto (float16 on a GPU, float32 on the CPU), float32, float16, bfloat16
+    /// Number type of the transcriber: auto (float16 on a GPU; the CPU stands in with float32), float32, float16, bfloat16
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     compute_type: ComputeType,
     /// Rounds that count, of which the median is told
