@@ -90,7 +90,8 @@ mod tests {
                 let expected = definition(&rules[row], &masks, logits, counts[row]);
                 let tokens: Vec<u32> = ours[row].iter().map(|chosen| chosen.token).collect();
                 assert_eq!(tokens, expected.iter().map(|(token, _)| *token).collect::<Vec<_>>(), "row {row}");
-                let error = |(chosen, (_, logprob)): (&Chosen, &(u32, f64))| (f64::from(chosen.logprob) - logprob).abs();
+                let error =
+                    |(chosen, (_, logprob)): (&Chosen, &(u32, f64))| (f64::from(chosen.logprob) - logprob).abs();
                 let worst = ours[row].iter().zip(&expected).map(error).fold(0.0, f64::max);
                 assert!(worst < 1e-5, "{vocabulary}, row {row}: {worst:.1e}");
             }

@@ -62,7 +62,8 @@ fn case(random: &mut StdRng, size: Size) -> Case {
     let out = case.empty(q.len(), dtype);
     let workspace = case.empty(shape.workspace(), DType::F32);
     let [q_buffer, keys_buffer, values_buffer] = buffers;
-    let launches = shape.launches([q_buffer, keys_buffer, values_buffer, slots_buffer, holders, out, workspace]).unwrap();
+    let launches =
+        shape.launches([q_buffer, keys_buffer, values_buffer, slots_buffer, holders, out, workspace]).unwrap();
     launches.for_each(|launch| case.launch(launch));
 
     let tensor = |values: &[f32], shape: (usize, usize, usize)| {
