@@ -158,7 +158,8 @@ fn gather(cache: &Tensor, slots: &Slots) -> Result<Tensor> {
         let (_, limit, channels) = cache.dims3()?;
         let place = |row, place| (slots.holder(row, place) * limit + place) as u32;
         let places: Vec<u32> = (0..rows.len()).flat_map(|row| (0..length).map(move |at| place(row, at))).collect();
-        let keys = cache.contiguous()?.reshape(((), channels))?.index_select(&Tensor::new(places, cache.device())?, 0)?;
+        let keys =
+            cache.contiguous()?.reshape(((), channels))?.index_select(&Tensor::new(places, cache.device())?, 0)?;
         return keys.reshape((rows.len(), length, channels));
     }
     let cut = cache.narrow(1, 0, length)?;
@@ -350,7 +351,8 @@ impl CustomOp3 for AttentionCached<'_> {
         let (rows, time, _) = ql.shape().dims3()?;
         let (heads, limit, causal, dtype) = (self.heads, kl.dims()[1], self.causal, q.dtype());
         let shared = self.slots.are_shared();
-        let kernel = super::kernels::cached_attention::CachedAttention { rows, time, heads, limit, causal, shared, dtype };
+        let kernel =
+            super::kernels::cached_attention::CachedAttention { rows, time, heads, limit, causal, shared, dtype };
         let tables = (self.slots.table()?, self.slots.holders());
         Ok((kernel.run([(q, ql), (k, kl), (v, vl)], tables)?, ql.shape().clone()))
     }
@@ -418,13 +420,15 @@ mod tests {
         for (time, dtype) in [(1, DType::F32), (1, DType::F16), (2, DType::F32), (3, DType::F64), (9, DType::BF16)] {
             let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
             let q = random((rows.len(), time, channels))?.to_dtype(wide)?;
-            let [k, v] = [random((6, limit, channels))?.to_dtype(dtype)?, random((6, limit, channels))?.to_dtype(dtype)?];
+            let [k, v] =
+                [random((6, limit, channels))?.to_dtype(dtype)?, random((6, limit, channels))?.to_dtype(dtype)?];
             let own = slots(&rows);
             let tables = ancestors.iter().map(|own| Some(own.as_slice().into())).collect();
             let shared = own.with_ancestors(tables, limit, &Device::Cpu)?;
             let copied = |cache: &Tensor| -> Result<Tensor> {
                 let copy = |row: usize| {
-                    let keys = (0..limit).map(|place| cache.narrow(0, shared.holder(row, place), 1)?.narrow(1, place, 1));
+                    let keys =
+                        (0..limit).map(|place| cache.narrow(0, shared.holder(row, place), 1)?.narrow(1, place, 1));
                     Tensor::cat(&keys.collect::<Result<Vec<_>>>()?, 1)
                 };
                 Tensor::cat(&(0..rows.len()).map(copy).collect::<Result<Vec<_>>>()?, 0)

@@ -10,7 +10,6 @@ use rayon::prelude::*;
 
 use super::{
     attention::{scores, softmax},
-    cache::Slot,
     instructions::integers,
     is_fast,
     matrix::PANEL,
@@ -21,6 +20,7 @@ use super::{
     output::{Output, Parts},
     slice,
     simd::{Lanes, Task, dispatch},
+    slots::Slot,
     tiled::{maximum, powers},
 };
 

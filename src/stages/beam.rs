@@ -4,6 +4,8 @@
 //!
 //! A search of size 1 is greedy decoding: one text, which takes what is chosen for it.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     error::{Error, Result},
     ops::Chosen,
@@ -12,15 +14,20 @@ use crate::{
 /// Texts that one chunk may be followed with.
 pub const LARGEST_BEAM: usize = 16;
 
+/// Patience that changes anything.
+pub const PATIENCE: RangeInclusive<f32> = 0.1..=10.0;
+/// From no penalty to one that grows with the length.
+pub const LENGTH_PENALTY: RangeInclusive<f32> = 0.0..=1.0;
+
 /// How a chunk is searched.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Beam {
     /// Texts that are followed side by side; one is greedy decoding.
     pub size: usize,
-    /// The search ends when `size * patience` texts, rounded, have ended.
+    /// The search ends when `size * patience` texts, rounded, have ended; in [`PATIENCE`].
     pub patience: f32,
-    /// The exponent a of the length penalty `((5 + tokens) / 6)^a` by which a text's log-probability is divided; `None`
-    /// divides by the number of tokens.
+    /// The exponent a of the length penalty `((5 + tokens) / 6)^a` by which a text's log-probability is divided, in
+    /// [`LENGTH_PENALTY`]; `None` divides by the number of tokens.
     pub length_penalty: Option<f32>,
 }
 
@@ -39,10 +46,10 @@ impl Beam {
         if !(1..=LARGEST_BEAM).contains(&self.size) {
             return Err(Error::Request(format!("--beam-size must lie between 1 and {LARGEST_BEAM}")));
         }
-        if !(self.patience > 0.0 && self.patience.is_finite()) {
-            return Err(Error::Request("--patience must be above 0; 1 is the usual one".into()));
+        if !PATIENCE.contains(&self.patience) {
+            return Err(Error::Request("--patience must lie between 0.1 and 10; 1 is the usual one".into()));
         }
-        if self.length_penalty.is_some_and(|exponent| !(0.0..=1.0).contains(&exponent)) {
+        if self.length_penalty.is_some_and(|exponent| !LENGTH_PENALTY.contains(&exponent)) {
             return Err(Error::Request("--length-penalty must lie between 0 and 1".into()));
         }
         match self.unused() {

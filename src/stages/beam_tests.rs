@@ -268,7 +268,7 @@ fn numbers_out_of_range_are_refused() {
     for size in [0, 17] {
         assert!(refused(beam(size)).contains("--beam-size must lie between 1 and 16"));
     }
-    for patience in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+    for patience in [0.0, -1.0, 11.0, f32::NAN, f32::INFINITY] {
         assert!(refused(Beam { patience, ..beam(5) }).contains("--patience"));
     }
     for exponent in [-0.1, 1.1, f32::NAN] {

@@ -70,6 +70,9 @@ impl TranscribeOptions {
             return Err(Error::Request("--temperature takes numbers from 0 to 2, at least one of them".into()));
         }
         self.beam.validate()?;
+        if self.beam.size > 1 && !self.temperatures.contains(&0.0) {
+            return Err(Error::Request("--beam-size acts at temperature 0; let --temperature begin with 0".into()));
+        }
         self.gates.validate()
     }
 }

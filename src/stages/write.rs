@@ -174,12 +174,8 @@ impl Writer {
 
     /// The jobs of those waiting, in their order, whose texts there is room for.
     fn fitting(&mut self) -> Vec<(Key, Arc<Job>)> {
-        let (mut used, most) = (self.texts_at_work(), self.most_texts());
-        let fits = |(_, job): &&(Key, Arc<Job>)| {
-            used += job.texts();
-            used <= most
-        };
-        let count = self.waiting.iter().take_while(fits).count();
+        let wanted = self.waiting.iter().map(|(_, job)| job.texts());
+        let count = fitting(wanted, self.most_texts().saturating_sub(self.texts_at_work()));
         self.waiting.drain(..count).collect()
     }
 
@@ -350,6 +346,15 @@ impl Writer {
     }
 }
 
+/// How many jobs, the first ones, find room for the texts that they want.
+fn fitting(wanted: impl Iterator<Item = usize>, room: usize) -> usize {
+    let used = wanted.scan(0, |used, texts| {
+        *used += texts;
+        Some(*used)
+    });
+    used.take_while(|&used| used <= room).count()
+}
+
 enum Conclusion {
     Done(Outcome),
     Again(Box<Active>),
@@ -407,5 +412,18 @@ impl Stage for Writer {
         self.waiting.clear();
         self.active.clear();
         self.finished.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_go_in_by_their_turn_where_their_texts_fit() {
+        let count = |wanted: &[usize], room| fitting(wanted.iter().copied(), room);
+        assert_eq!(count(&[5, 5, 1], 16), 3);
+        assert_eq!(count(&[5, 5, 1], 9), 1, "the small one does not overtake");
+        assert_eq!((count(&[16], 16), count(&[16], 15), count(&[], 0)), (1, 0, 0));
     }
 }

@@ -218,8 +218,7 @@ impl KvCache {
     /// written again; a family must go, or begin anew, as a whole.
     pub fn follow(&mut self, heirs: &[(usize, usize)]) {
         let moved = heirs.iter().filter(|(text, parent)| text != parent);
-        let moved: Vec<(usize, Text)> =
-            moved.map(|&(text, parent)| (text, self.texts[parent].heir(parent))).collect();
+        let moved: Vec<(usize, Text)> = moved.map(|&(text, parent)| (text, self.texts[parent].heir(parent))).collect();
         moved.into_iter().for_each(|(text, heir)| self.texts[text] = heir);
     }
 
@@ -354,7 +353,11 @@ impl Decoder {
             let (keys, values) = (block.cross.key.forward(features)?, block.cross.value.forward(features)?);
             layer.cross.set(&keys, &values, &places)?;
         }
-        cache.texts.iter_mut().filter(|text| slots.contains(&text.chunk)).for_each(|text| *text = Text::new(text.chunk));
+        cache
+            .texts
+            .iter_mut()
+            .filter(|text| slots.contains(&text.chunk))
+            .for_each(|text| *text = Text::new(text.chunk));
         Ok(())
     }
 
