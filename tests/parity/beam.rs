@@ -88,7 +88,8 @@ impl Need {
         let mel = spectrograms(transcriber.mel(), &[chunk.audio.samples()], &compute.device, compute.dtype).unwrap();
         let features = transcriber.whisper().encode(&mel).unwrap();
         let decoder = &transcriber.whisper().decoder;
-        let mut cache = KvCache::new(transcriber.config(), 1, compute.dtype, &compute.device, compute.precision).unwrap();
+        let mut cache =
+            KvCache::new(transcriber.config(), 1, compute.dtype, &compute.device, compute.precision).unwrap();
         decoder.listen(&features, &[0], &mut cache).unwrap();
         let prompt = tokenizer.start_sequence(Language::ENGLISH, script.options.task, timestamps);
         let ends = Ends { token: tokenizer.end(), limit: 224, cycle: |_| None };

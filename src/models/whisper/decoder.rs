@@ -307,9 +307,7 @@ impl Block {
         let query = self.cross.query.forward(&self.cross_norm.forward(&x)?)?;
         let weights = match watched {
             (_, []) => None,
-            (places, heads) => {
-                Some(cache.cross.weights(&query, places, self.heads, heads)?)
-            }
+            (places, heads) => Some(cache.cross.weights(&query, places, self.heads, heads)?),
         };
         let attended = cache.cross.attention(&query, source, self.heads)?;
         let x = self.cross.out.forward_add(&attended, &x)?;
