@@ -80,6 +80,19 @@ impl App {
     }
 }
 
+/// A search for texts that begin at this temperature: where they are drawn, one that the request names is refused, and the
+/// service's own left aside.
+pub(super) fn beam_at(temperature: f32, beam: Beam, fields: &mut Fields<'_>) -> Beam {
+    if temperature == 0.0 || beam.size == 1 {
+        return beam;
+    }
+    if fields.text("beam_size").is_some() {
+        let reason = "Value error, beams are followed at temperature 0; leave temperature out";
+        fields.refuse("beam_size", reason, "value_error");
+    }
+    Beam::default()
+}
+
 /// A bound in f64 as it is written: 0.1, not the number of f32 beside it.
 fn widened(bound: f32) -> f64 {
     (f64::from(bound) * 1e6).round() / 1e6

@@ -192,7 +192,9 @@ impl Writer {
             none => none.insert(Batch::new(self.transcriber.clone(), needed.max(FIRST_SLOTS.min(self.places)))?),
         };
         batch.grow(needed)?;
-        batch.grow_texts(texts.next_power_of_two().min(most))?;
+        if texts > batch.texts() {
+            batch.grow_texts(texts.next_power_of_two().min(most))?;
+        }
         let seats = || self.active.iter().map(|active| &active.row.seat);
         let mut free: Vec<usize> = (0..batch.slots()).filter(|&slot| seats().all(|seat| seat.slot != slot)).collect();
         let mut texts = (0..batch.texts()).filter(|text| seats().all(|seat| !seat.texts.contains(text)));

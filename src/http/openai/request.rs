@@ -18,6 +18,7 @@ use crate::{
     engine::{Align, Options},
     http::{
         app::App,
+        choice::beam_at,
         failure::Failure,
         fields::{Fields, quoted},
         form::Form,
@@ -25,7 +26,7 @@ use crate::{
     language::Language,
     models::whisper::tokenizer::Task,
     settings::{LARGEST_BATCH, Secret},
-    stages::{beam::Beam, language::LanguageChoice, transcribe::TranscribeOptions},
+    stages::{language::LanguageChoice, transcribe::TranscribeOptions},
 };
 
 /// What a request asks for.
@@ -246,26 +247,11 @@ fn options(fields: &mut Fields, app: &App) -> Options {
         initial_prompt: fields.text("prompt"),
         hotwords: (!words.is_empty()).then(|| words.join(", ")),
         batch_size: batch_size.unwrap_or(app.settings().batch_size),
-        beam: beam(fields, defaults.beam, temperature),
+        beam: beam_at(temperature, defaults.beam, fields),
         ..defaults
     };
     let align = if fields.boolean("align_audio").unwrap_or(true) { Align::Auto } else { Align::Off };
     Options { transcribe, align, ..options }
-}
-
-/// The search asked for; the service's own one leaves texts alone that are drawn from the start.
-fn beam(fields: &mut Fields, beam: Beam, temperature: f32) -> Beam {
-    if temperature == 0.0 || beam.size == 1 {
-        return beam;
-    }
-    if fields.text("beam_size").is_some() {
-        fields.refuse(
-            "beam_size",
-            "Value error, beams are followed at temperature 0; leave temperature out",
-            "value_error",
-        );
-    }
-    Beam::default()
 }
 
 /// The temperature asked for, then the higher ones of the defaults, for text that passes no quality threshold.
@@ -289,6 +275,7 @@ mod tests {
         device::Compute,
         engine::{Engine, EngineOptions},
         settings::Settings,
+        stages::beam::Beam,
         weights::{Store, StoreOptions},
     };
 
