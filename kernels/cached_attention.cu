@@ -1,10 +1,12 @@
 // Attention of a few queries to the keys and values of their slots (self- and cross-attention of a decoding step):
 //
-//   out[b, i, h] = softmax over n < visible(b, i) of (q[b, i, h] . k[slot b, n, h] / sqrt(D)) times v[slot b, n, h]
+//   out[b, i, h] = softmax over n < visible(b, i) of (q[b, i, h] . k[slot(b, n), n, h] / sqrt(D)) times v[slot(b, n), n, h]
 //   visible(b, i) = length[b] - (causal ? T - 1 - i : 0)
+//   slot(b, n) = shared ? holders[b, n] : index[b]
 //
-// q, out (B, T, H*D) with D = 64; k, v (S, limit, H*D); slots (B, 2): index and length. Sums in f32, the softmax with a
-// running maximum (Milakov and Gimelshein 2018), so that keys and values are read once and scores are never written.
+// q, out (B, T, H*D) with D = 64; k, v (S, limit, H*D); slots (B, 2): index and length; holders (B, limit): texts that share a
+// beginning share its keys, and only where they do is this table read. Sums in f32, the softmax with a running maximum (Milakov
+// and Gimelshein 2018), so that keys and values are read once and scores are never written.
 //
 // Launch: blocks (B*T, H, splits) of 128 threads. Eight lanes share a key (8 elements each, loads of 16 bytes), so a warp
 // reads 4 neighbouring keys and a block 16, in two keys per turn to keep loads in flight. Where there are few rows, the keys
@@ -19,8 +21,9 @@ constexpr int SIZE = 64, LANES = 8, THREADS = 128, GROUPS = THREADS / LANES, TUR
 constexpr float LOWEST = -1e30f;
 
 template <class E>
-__device__ __forceinline__ void attend(const E* q, const E* keys, const E* values, const unsigned* slots, E* out,
-                                       float* partial, int time, int limit, int causal) {
+__device__ __forceinline__ void attend(const E* q, const E* keys, const E* values, const unsigned* slots,
+                                       const unsigned* holders, E* out, float* partial, int time, int limit, int causal,
+                                       int shared) {
     __shared__ float sums[GROUPS][SIZE];
     __shared__ float largest[GROUPS], total[GROUPS];
     const int query = blockIdx.x, head = blockIdx.y, split = blockIdx.z, heads = gridDim.y, splits = gridDim.z;
@@ -28,10 +31,12 @@ __device__ __forceinline__ void attend(const E* q, const E* keys, const E* value
     const int visible = (int)slots[2 * row + 1] - hidden;
     const int from = (int)((long long)visible * split / splits), to = (int)((long long)visible * (split + 1) / splits);
     const int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, channels = heads * SIZE;
-    const size_t cache = (size_t)slots[2 * row] * limit * channels + head * SIZE + lane * LANES;
+    const int part = head * SIZE + lane * LANES;
+    const unsigned index = slots[2 * row];
+    const unsigned* ancestors = holders + (size_t)row * (shared ? limit : 0);
 
     float own[8], sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    load_eight(q + (size_t)query * channels + head * SIZE + lane * LANES, own);
+    load_eight(q + (size_t)query * channels + part, own);
 #pragma unroll
     for (int place = 0; place < 8; ++place) own[place] *= 0.125f * 1.44269504f;  // 1 / sqrt(D), and to powers of 2
     float maximum = LOWEST, weights = 0.0f;
@@ -40,8 +45,9 @@ __device__ __forceinline__ void attend(const E* q, const E* keys, const E* value
         float key[TURN][8], value[TURN][8];
 #pragma unroll
         for (int turn = 0; turn < TURN; ++turn) {
-            const int place = first + turn * GROUPS + group;
-            const size_t start = cache + (size_t)(place < to ? place : from) * channels;
+            const int next = first + turn * GROUPS + group, place = next < to ? next : from;
+            const size_t slot = shared ? ancestors[place] : index;
+            const size_t start = (slot * limit + place) * channels + part;
             load_eight(keys + start, key[turn]);
             load_eight(values + start, value[turn]);
         }
@@ -80,9 +86,9 @@ __device__ __forceinline__ void attend(const E* q, const E* keys, const E* value
         out[place * SIZE + threadIdx.x] = from_float<E>(mixed / weights);
         return;
     }
-    float* part = partial + (place * splits + split) * (SIZE + 2);
-    part[threadIdx.x] = mixed;
-    if (threadIdx.x == 0) part[SIZE] = maximum, part[SIZE + 1] = weights;
+    float* result = partial + (place * splits + split) * (SIZE + 2);
+    result[threadIdx.x] = mixed;
+    if (threadIdx.x == 0) result[SIZE] = maximum, result[SIZE + 1] = weights;
 }
 
 // partial (B*T, H, splits, D + 2): weighted sums, the maximum, the sum of weights -> out (B, T, H*D).
@@ -104,9 +110,9 @@ template <class E> __device__ __forceinline__ void combine(const float* partial,
 #define CACHED_ATTENTION(suffix, E)                                                                                    \
     extern "C" __global__ void __launch_bounds__(THREADS) cached_attention_##suffix(                                   \
         const E* __restrict__ q, const E* __restrict__ keys, const E* __restrict__ values,                             \
-        const unsigned* __restrict__ slots, E* __restrict__ out, float* __restrict__ partial, int time, int limit,     \
-        int causal) {                                                                                                  \
-        attend(q, keys, values, slots, out, partial, time, limit, causal);                                             \
+        const unsigned* __restrict__ slots, const unsigned* __restrict__ holders, E* __restrict__ out,                 \
+        float* __restrict__ partial, int time, int limit, int causal, int shared) {                                    \
+        attend(q, keys, values, slots, holders, out, partial, time, limit, causal, shared);                            \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(SIZE)                                                                 \
         combine_splits_##suffix(const float* __restrict__ partial, E* __restrict__ out, int splits) {                  \

@@ -17,7 +17,7 @@ pub use self::{
 use crate::{
     device::{ComputeType, DeviceChoice},
     error::{Error, Result},
-    stages::vad::VoiceDetector,
+    stages::{beam::Beam, vad::VoiceDetector},
     weights::Manifest,
 };
 
@@ -81,6 +81,8 @@ pub struct Settings {
     pub otlp_endpoint: Option<Url>,
     /// The network that finds speech for requests that name none.
     pub vad: VoiceDetector,
+    /// How chunks are searched for requests that do not say.
+    pub beam: Beam,
     /// Where to compute.
     pub device: DeviceChoice,
     /// In which numbers the transcriber computes.
@@ -120,6 +122,7 @@ impl Default for Settings {
             url_timeout: Duration::from_secs(300),
             otlp_endpoint: None,
             vad: VoiceDetector::default(),
+            beam: Beam::default(),
             device: DeviceChoice::Auto,
             compute_type: ComputeType::Auto,
             threads: None,
@@ -179,6 +182,11 @@ impl Settings {
             url_timeout: given.url_timeout.map_or(standard.url_timeout, Seconds::duration),
             otlp_endpoint: given.otlp_endpoint,
             vad: given.vad.map_or(Ok(standard.vad), |detector| detector.parse())?,
+            beam: Beam {
+                size: given.beam_size.unwrap_or(standard.beam.size),
+                patience: given.patience.unwrap_or(standard.beam.patience),
+                length_penalty: given.length_penalty,
+            },
             device: given.device.map_or(Ok(standard.device), |device| device.parse())?,
             compute_type: given.compute_type.map_or(Ok(standard.compute_type), |name| name.parse())?,
             threads: given.threads,
@@ -211,6 +219,7 @@ impl Settings {
         if let Some((name, _)) = amounts.iter().find(|(_, amount)| *amount <= 0.0) {
             return Err(Error::Request(format!("{name} must be more than nothing")));
         }
+        self.beam.validate()?;
         for (name, list) in [("preload", &self.preload), ("pinned", &self.pinned)] {
             if list.iter().any(|entry| entry.trim().is_empty()) {
                 return Err(Error::Request(format!("{name} has an empty entry; drop the comma too many")));
@@ -346,6 +355,9 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let beams = file("beam_size = 5\npatience = 2.0\nlength_penalty = 0.6").unwrap();
+        let beams = Settings::from_given(flags("--patience 1.5").over(beams)).unwrap();
+        assert_eq!(beams.beam, Beam { size: 5, patience: 1.5, length_penalty: Some(0.6) });
         let file = file(
             "port = 9\nmodel = 'tiny'\nvad = 'pyannote'\nmax_audio_seconds = '10m'\nmax_upload_bytes = 5\napi_keys = ['k']",
         );
@@ -378,6 +390,9 @@ mod tests {
             ("--max-upload-bytes 0", "max_upload_bytes"),
             ("--device tpu", "unknown device 'tpu'"),
             ("--vad webrtc", "unknown voice detector 'webrtc'"),
+            ("--beam-size 17", "--beam-size must lie between 1 and 16"),
+            ("--beam-size 5 --patience 0", "--patience must lie between"),
+            ("--length-penalty 0.5", "--length-penalty is about beam search"),
             ("--cors-origins example.org", "'example.org' in cors_origins"),
             ("--cors-origins https://example.org/path", "cors_origins"),
             ("--api-key-file /nowhere/at/all", "cannot be read"),

@@ -25,8 +25,8 @@ use palabra::{
     progress::Watch,
     span::Span,
     stages::{
-        chunk::ChunkOptions, diarize::DiarizeOptions, language::LanguageChoice, transcribe::TranscribeOptions,
-        vad::VadOptions,
+        beam::Beam, chunk::ChunkOptions, diarize::DiarizeOptions, language::LanguageChoice,
+        transcribe::TranscribeOptions, vad::VadOptions,
     },
     transcript::Transcript,
 };
@@ -113,6 +113,23 @@ fn side_by_side(need: &Need) {
         (need.part(0.0, 30.0), with(&|options| options.align = Align::Off)),
         (need.part(9.0, 27.0), with(&|options| options.transcribe.hotwords = Some("Yankee".into()))),
         (need.part(0.0, 30.0), with(&|options| options.chunk.chunk_size = 8.0)),
+        (
+            need.part(0.0, 30.0),
+            with(&|options| {
+                options.chunk.chunk_size = 8.0;
+                options.transcribe.beam = Beam { size: 5, patience: 1.5, length_penalty: Some(0.8) };
+            }),
+        ),
+        (
+            need.part(4.0, 26.0),
+            with(&|options| {
+                options.align = Align::Off;
+                options.transcribe.beam = Beam { size: 3, ..Beam::default() };
+                // Nothing passes: each text is searched, then drawn.
+                options.transcribe.gates.logprob = Some(0.0);
+                options.transcribe.temperatures = vec![0.0, 0.4];
+            }),
+        ),
         (
             need.part(10.0, 20.0),
             with(&|options| {

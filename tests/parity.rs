@@ -4,6 +4,8 @@
 
 #[path = "parity/aligner.rs"]
 mod aligner;
+#[path = "parity/beam.rs"]
+mod beam;
 #[path = "parity/embedders.rs"]
 mod embedders;
 #[path = "parity/evaluation.rs"]
@@ -35,5 +37,6 @@ fn main() {
     trials.extend(embedders::trials());
     trials.extend(wav2vec2::trials());
     trials.extend(whisper::trials());
+    trials.extend(beam::trials());
     libtest_mimic::run(&arguments, trials).exit()
 }

@@ -10,7 +10,7 @@ use palabra::{
     language::Language,
     models::whisper::tokenizer::Task,
     stages::{
-        chunk::ChunkOptions, diarize::DiarizeOptions, language::LanguageChoice, row::Gates,
+        beam::Beam, chunk::ChunkOptions, diarize::DiarizeOptions, language::LanguageChoice, row::Gates,
         transcribe::TranscribeOptions, vad::VadOptions,
     },
 };
@@ -58,6 +58,17 @@ pub struct TranscribeArguments {
         help_heading = "Text"
     )]
     temperature: Vec<f32>,
+    /// Texts of a chunk that are followed side by side at temperature 0, 1 to 16; 1 takes the likeliest token each time.
+    /// At temperatures above 0 a single text is drawn
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Text")]
+    beam_size: usize,
+    /// The search of a chunk ends when beam size times this many texts have ended, 0.1 to 10 (with --beam-size)
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, allow_hyphen_values = true, help_heading = "Text")]
+    patience: f32,
+    /// Of the texts found, the one is kept whose log-probability over ((5 + tokens) / 6)^A is highest, A from 0 to 1 (with
+    /// --beam-size) [default: over the number of tokens]
+    #[arg(long, value_name = "A", allow_hyphen_values = true, help_heading = "Text")]
+    length_penalty: Option<f32>,
     /// A text that compresses better than this repeats itself and is written again
     #[arg(long, value_name = "RATIO", default_value_t = 2.4, allow_hyphen_values = true, help_heading = "Text")]
     compression_ratio_threshold: f32,
@@ -190,6 +201,7 @@ impl TranscribeArguments {
                 },
                 batch_size: self.batch_size,
                 temperatures: self.temperature.clone(),
+                beam: Beam { size: self.beam_size, patience: self.patience, length_penalty: self.length_penalty },
                 gates: Gates {
                     compression_ratio: Some(self.compression_ratio_threshold),
                     logprob: Some(self.logprob_threshold),

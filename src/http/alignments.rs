@@ -25,7 +25,10 @@ use crate::{
     engine::{GivenText, Options},
     formats::{self, Format},
     span::Span,
-    stages::{language::LanguageChoice, vad::VadOptions},
+    stages::{
+        language::LanguageChoice,
+        vad::{VadOptions, VoiceDetector},
+    },
     transcript::{Segment, Source, Transcript, Word},
 };
 
@@ -117,7 +120,7 @@ impl Ask {
         let model = fields.text("model");
         let language = fields.parse("language", language).unwrap_or_default();
         let format = fields.choice("response_format", &formats).unwrap_or(Format::Json);
-        let vad = app.options(&mut fields).vad;
+        let vad = app.vad(fields.choice("vad_method", &VoiceDetector::NAMES));
         fields.finish()?;
         let given = given.ok_or_else(Failure::internal)?;
         let model = Model::find(model.as_deref().unwrap_or_default(), app)?.name;

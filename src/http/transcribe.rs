@@ -64,6 +64,16 @@ struct TranscribeForm {
     /// Chunks that are written side by side.
     #[schema(nullable = false, minimum = 1, maximum = 256, default = 16)]
     batch_size: Option<u32>,
+    /// Texts of a chunk that are followed side by side; without it, the service's own number, 1 where nothing else is set.
+    #[schema(nullable = false, minimum = 1, maximum = 16)]
+    beam_size: Option<u32>,
+    /// The search of a chunk ends when `beam_size` times this many texts have ended; with `beam_size` above 1.
+    #[schema(nullable = false, minimum = 0.1, maximum = 10.0, default = 1.0)]
+    patience: Option<f64>,
+    /// Of the texts found, the one is kept whose log-probability over ((5 + tokens) / 6)^`length_penalty` is highest, without
+    /// it over the number of tokens; with `beam_size` above 1.
+    #[schema(nullable = false, minimum = 0.0, maximum = 1.0)]
+    length_penalty: Option<f64>,
     /// Whether words get times.
     #[schema(nullable = false, default = true)]
     align_audio: Option<bool>,

@@ -1,12 +1,13 @@
 //! Keys and values of the decoder, kept in caches (S, Tmax, H*D) whose rows ("slots") belong to the texts being written.
 //!
-//! A batch row names its slot, so a row that is finished gives its slot away without anything being moved. A cache may be
+//! A batch row names its slot, so a row that is finished gives its slot away without anything being moved, and its ancestors
+//! where it shares keys with others ([`Slots`]). A cache may be
 //! stored in a narrower type (f16) than the queries; sums are always made in the type of the queries, at least f32.
 
 use candle_core::{CpuStorage, CustomOp3, DType, Device, InplaceOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, backend::BackendStorage};
-use half::{bf16, f16, slice::HalfFloatSliceExt};
+use half::{bf16, f16, slice::HalfFloatSliceExt, vec::HalfBitsVecExt};
 use rayon::prelude::*;
 
 use super::{
@@ -17,58 +18,8 @@ use super::{
     profile::{self, Class, Work},
     simd::{Element, widens_f16},
     slice,
+    slots::{Slot, Slots},
 };
-
-/// Where a batch row keeps its keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
-    /// The slot of the cache.
-    pub index: usize,
-    /// The number of keys visible to the row's last query.
-    pub length: usize,
-}
-
-/// The slots of all rows of a batch; on a GPU also as a table there, made once for all layers.
-#[derive(Debug, Clone)]
-pub struct Slots {
-    rows: Vec<Slot>,
-    /// (B, 2) u32: index and length.
-    table: Option<Tensor>,
-}
-
-impl Slots {
-    /// The slots of a batch on `device`.
-    ///
-    /// # Errors
-    /// When the device refuses the table.
-    pub fn new(rows: Vec<Slot>, device: &Device) -> Result<Self> {
-        let table = (!device.is_cpu()).then(|| Tensor::from_vec(Self::words(&rows), (rows.len(), 2), device));
-        Ok(Self { table: table.transpose()?, rows })
-    }
-
-    /// The same with words that are on the device already: `table` (2 B) as [`Slots::words`] gives them.
-    pub(crate) fn with_words(rows: Vec<Slot>, table: &Tensor) -> Result<Self> {
-        Ok(Self { table: Some(table.reshape((rows.len(), 2))?), rows })
-    }
-
-    /// Index and length of each row.
-    pub(crate) fn words(rows: &[Slot]) -> Vec<u32> {
-        rows.iter().flat_map(|slot| [slot.index as u32, slot.length as u32]).collect()
-    }
-
-    /// The slot of each row.
-    pub fn rows(&self) -> &[Slot] {
-        &self.rows
-    }
-
-    /// Index and length of each row (B, 2), u32, on the GPU.
-    ///
-    /// # Errors
-    /// When the slots are those of a batch on the CPU, which reads [`Slots::rows`].
-    pub fn table(&self) -> Result<&Tensor> {
-        self.table.as_ref().ok_or_else(|| candle_core::Error::Msg("slots of the CPU were given to a GPU".into()))
-    }
-}
 
 /// The number type that makes caches fastest for activations of `dtype`: f16 for f32 on a processor that widens it by an
 /// instruction, since reading the keys and values of audio takes most of the time of decoding; else `dtype` itself.
@@ -79,6 +30,22 @@ pub fn cache_dtype(dtype: DType, device: &Device) -> DType {
     if device.is_cpu() && dtype == DType::F32 && widens_f16() { DType::F16 } else { dtype }
 }
 
+/// A cache of zeros; on the CPU the system gives it memory only where it is written.
+///
+/// # Errors
+/// When the device has no memory for it.
+pub fn empty_cache(shape: (usize, usize, usize), dtype: DType, device: &Device) -> Result<Tensor> {
+    let (slots, limit, channels) = shape;
+    match dtype {
+        // Zeros of this type are written one by one, those of u16 come from the system.
+        DType::F16 if device.is_cpu() => {
+            let zeros: Vec<f16> = vec![0u16; slots * limit * channels].reinterpret_into();
+            Tensor::from_vec(zeros, shape, device)
+        }
+        _ => Tensor::zeros(shape, dtype, device),
+    }
+}
+
 /// Writes x (B, Tq, C) into `cache` (S, Tmax, C) in place: row b's vectors go to positions `length - Tq .. length` of its
 /// slot.
 ///
@@ -87,7 +54,7 @@ pub fn cache_dtype(dtype: DType, device: &Device) -> DType {
 pub fn append(cache: &Tensor, x: &Tensor, slots: &Slots) -> Result<()> {
     let (_, time, channels) = x.dims3()?;
     let rows = slots.rows();
-    check(x, cache, rows)?;
+    check(x, cache, slots)?;
     if channels != cache.dim(2)? {
         bail!("append: vectors of {channels} elements do not fit a cache {:?}", cache.dims());
     }
@@ -129,7 +96,7 @@ pub fn attention_cached(
     heads: usize,
     causal: bool,
 ) -> Result<Tensor> {
-    check_heads(q, k_cache, slots.rows(), heads, causal)?;
+    check_heads(q, k_cache, slots, heads, causal)?;
     if k_cache.dims() != v_cache.dims() {
         bail!("attention_cached: caches of keys {:?} and of values {:?} differ", k_cache.dims(), v_cache.dims());
     }
@@ -142,7 +109,7 @@ pub fn attention_cached(
         let op = AttentionCached { slots, heads, causal };
         return q.contiguous()?.apply_op3_no_bwd(&k_cache.contiguous()?, &v_cache.contiguous()?, &op);
     }
-    composition(q, k_cache, v_cache, slots.rows(), heads, causal)
+    composition(q, k_cache, v_cache, slots, heads, causal)
 }
 
 /// The softmax weights of the `chosen` heads in attention of q (B, Tq, H*D) to the cached keys:
@@ -157,13 +124,12 @@ pub fn attention_weights_cached(
     heads: usize,
     chosen: &[usize],
 ) -> Result<Tensor> {
-    let slots = slots.rows();
     check_heads(q, k_cache, slots, heads, false)?;
     if chosen.is_empty() {
         bail!("attention_weights_cached: no head was chosen");
     }
     let _timed = profile::span(Class::AudioAttention, || {
-        let Work { operations, bytes, .. } = work(q, k_cache, slots);
+        let Work { operations, bytes, .. } = work(q, k_cache, slots.rows());
         // Keys alone, of some heads.
         let share = chosen.len() as f64 / (2 * heads) as f64;
         Work::pass((operations as f64 * share) as usize, (bytes as f64 * share) as usize)
@@ -178,7 +144,7 @@ pub fn attention_weights_cached(
         })
         .collect::<Result<Vec<_>>>()?;
     let weights = Tensor::stack(&weights, 1)?; // (B, chosen, Tq, L)
-    softmax(&masked(&weights, slots, false)?)
+    softmax(&masked(&weights, slots.rows(), false)?)
 }
 
 /// Attention of q (B, Tq, H*D) to the slots of each row.
@@ -193,24 +159,33 @@ fn composition(
     q: &Tensor,
     k_cache: &Tensor,
     v_cache: &Tensor,
-    slots: &[Slot],
+    slots: &Slots,
     heads: usize,
     causal: bool,
 ) -> Result<Tensor> {
     let k = split_heads(&gather(k_cache, slots)?.to_dtype(q.dtype())?, heads)?; // (B, H, L, D)
     let v = split_heads(&gather(v_cache, slots)?.to_dtype(q.dtype())?, heads)?;
     let weights = scores(&split_heads(q, heads)?, &k)?; // (B, H, Tq, L)
-    merge_heads(&softmax(&masked(&weights, slots, causal)?)?.matmul(&v)?)
+    merge_heads(&softmax(&masked(&weights, slots.rows(), causal)?)?.matmul(&v)?)
 }
 
-/// The rows' slots, cut to the longest length: (B, L, C).
-fn gather(cache: &Tensor, slots: &[Slot]) -> Result<Tensor> {
-    let cut = cache.narrow(1, 0, longest(slots))?;
-    let first = slots.first().map_or(0, |slot| slot.index);
-    if slots.iter().enumerate().all(|(row, slot)| slot.index == first + row) {
-        return cut.narrow(0, first, slots.len());
+/// The rows' keys, cut to the longest length: (B, L, C).
+fn gather(cache: &Tensor, slots: &Slots) -> Result<Tensor> {
+    let (rows, length) = (slots.rows(), longest(slots.rows()));
+    if slots.are_shared() {
+        let (_, limit, channels) = cache.dims3()?;
+        let place = |row, place| (slots.holder(row, place) * limit + place) as u32;
+        let places: Vec<u32> = (0..rows.len()).flat_map(|row| (0..length).map(move |at| place(row, at))).collect();
+        let keys =
+            cache.contiguous()?.reshape(((), channels))?.index_select(&Tensor::new(places, cache.device())?, 0)?;
+        return keys.reshape((rows.len(), length, channels));
     }
-    let indexes: Vec<u32> = slots.iter().map(|slot| slot.index as u32).collect();
+    let cut = cache.narrow(1, 0, length)?;
+    let first = rows.first().map_or(0, |slot| slot.index);
+    if rows.iter().enumerate().all(|(row, slot)| slot.index == first + row) {
+        return cut.narrow(0, first, rows.len());
+    }
+    let indexes: Vec<u32> = rows.iter().map(|slot| slot.index as u32).collect();
     cut.contiguous()?.index_select(&Tensor::new(indexes, cache.device())?, 0)
 }
 
@@ -234,25 +209,30 @@ fn masked(scores: &Tensor, slots: &[Slot], causal: bool) -> Result<Tensor> {
     scores.broadcast_add(&mask.to_device(scores.device())?.to_dtype(scores.dtype())?)
 }
 
-fn check(x: &Tensor, cache: &Tensor, slots: &[Slot]) -> Result<()> {
+fn check(x: &Tensor, cache: &Tensor, slots: &Slots) -> Result<()> {
     let (count, limit, _) = cache.dims3()?;
-    if x.dim(0)? != slots.len() {
-        bail!("a batch of {} rows needs as many slots, not {}", x.dim(0)?, slots.len());
+    let rows = slots.rows();
+    if x.dim(0)? != rows.len() {
+        bail!("a batch of {} rows needs as many slots, not {}", x.dim(0)?, rows.len());
     }
-    match slots.iter().find(|slot| slot.index >= count || slot.length > limit) {
-        Some(slot) => bail!("{slot:?} lies outside a cache of {count} slots of {limit} positions"),
+    if let Some(slot) = rows.iter().find(|slot| slot.index >= count || slot.length > limit) {
+        bail!("{slot:?} lies outside a cache of {count} slots of {limit} positions");
+    }
+    let ancestors = (0..rows.len()).filter_map(|row| slots.ancestors(row)).flatten();
+    match ancestors.copied().find(|&slot| slot as usize >= count) {
+        Some(slot) => bail!("the ancestor {slot} lies outside a cache of {count} slots"),
         None => Ok(()),
     }
 }
 
-fn check_heads(q: &Tensor, cache: &Tensor, slots: &[Slot], heads: usize, causal: bool) -> Result<()> {
+fn check_heads(q: &Tensor, cache: &Tensor, slots: &Slots, heads: usize, causal: bool) -> Result<()> {
     check(q, cache, slots)?;
     let (_, queries, channels) = q.dims3()?;
     if channels != cache.dim(2)? || heads == 0 || channels % heads != 0 {
         bail!("cached attention: q {:?}, cache {:?} and {heads} heads do not fit", q.dims(), cache.dims());
     }
     let least = if causal { queries } else { 1 };
-    match slots.iter().find(|slot| slot.length < least) {
+    match slots.rows().iter().find(|slot| slot.length < least) {
         Some(slot) => bail!("cached attention: {slot:?} has no key for one of its {queries} queries"),
         None => Ok(()),
     }
@@ -342,7 +322,7 @@ impl AttentionCached<'_> {
             q: slice::<f32>(q, ql)?,
             k: slice::<E>(k, kl)?,
             v: slice::<E>(v, vl)?,
-            slots: self.slots.rows(),
+            slots: self.slots,
             time,
             limit: kl.dims()[1],
             channels,
@@ -388,8 +368,11 @@ impl CustomOp3 for AttentionCached<'_> {
     ) -> Result<(CudaStorage, Shape)> {
         let (rows, time, _) = ql.shape().dims3()?;
         let (heads, limit, causal, dtype) = (self.heads, kl.dims()[1], self.causal, q.dtype());
-        let kernel = super::kernels::cached_attention::CachedAttention { rows, time, heads, limit, causal, dtype };
-        Ok((kernel.run([(q, ql), (k, kl), (v, vl)], self.slots.table()?)?, ql.shape().clone()))
+        let shared = self.slots.are_shared();
+        let kernel =
+            super::kernels::cached_attention::CachedAttention { rows, time, heads, limit, causal, shared, dtype };
+        let tables = (self.slots.table()?, self.slots.holders());
+        Ok((kernel.run([(q, ql), (k, kl), (v, vl)], tables)?, ql.shape().clone()))
     }
 }
 
@@ -446,13 +429,46 @@ mod tests {
         compare("prompt to audio", 37, 2, 64, 1500, &slots(&[(1, 1500), (0, 1500)]), false)
     }
 
+    /// Rows that share a cache's beginnings attend as rows with a copy of their own.
+    #[test]
+    fn a_fork_reads_what_a_copy_would_hold() -> Result<()> {
+        let (heads, limit, channels) = (3, 40, 192);
+        let rows = [(4, 33), (0, 33), (4, 33), (2, 9), (1, 40)];
+        let ancestors = [vec![3, 3, 1, 0, 2, 4], vec![3; 20], vec![3, 3, 1, 0, 2, 4], vec![], vec![5; 40]];
+        for (time, dtype) in [(1, DType::F32), (1, DType::F16), (2, DType::F32), (3, DType::F64), (9, DType::BF16)] {
+            let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
+            let q = random((rows.len(), time, channels))?.to_dtype(wide)?;
+            let [k, v] =
+                [random((6, limit, channels))?.to_dtype(dtype)?, random((6, limit, channels))?.to_dtype(dtype)?];
+            let own = slots(&rows);
+            let tables = ancestors.iter().map(|own| Some(own.as_slice().into())).collect();
+            let shared = own.with_ancestors(tables, limit, &Device::Cpu)?;
+            let copied = |cache: &Tensor| -> Result<Tensor> {
+                let copy = |row: usize| {
+                    let keys =
+                        (0..limit).map(|place| cache.narrow(0, shared.holder(row, place), 1)?.narrow(1, place, 1));
+                    Tensor::cat(&keys.collect::<Result<Vec<_>>>()?, 1)
+                };
+                Tensor::cat(&(0..rows.len()).map(copy).collect::<Result<Vec<_>>>()?, 0)
+            };
+            let alone: Vec<(usize, usize)> = rows.iter().enumerate().map(|(row, &(_, length))| (row, length)).collect();
+            let expected = attention_cached(&q, &copied(&k)?, &copied(&v)?, &slots(&alone), heads, true)?;
+            let ours = attention_cached(&q, &k, &v, &shared, heads, true)?;
+            assert_close(&format!("a fork, {time} queries, {dtype:?}"), &ours, &expected, 1e-5)?;
+        }
+        let outside = slots(&[(0, 3)]).with_ancestors(vec![Some([6].into())], limit, &Device::Cpu)?;
+        let (q, cache) = (random((1, 1, channels))?, random((6, limit, channels))?);
+        assert!(attention_cached(&q, &cache, &cache, &outside, heads, true).is_err(), "an ancestor outside the cache");
+        Ok(())
+    }
+
     #[test]
     fn weights_sum_to_one_and_yield_the_attention() -> Result<()> {
         let (q, k, v) = (random((2, 3, 32))?, random((4, 40, 32))?, random((4, 40, 32))?);
         let slots = slots(&[(3, 40), (1, 25)]);
         let weights = attention_weights_cached(&q, &k, &slots, 2, &[1])?; // (2, 1, 3, 40)
         assert_close("sums of weights", &weights.sum(3)?, &Tensor::ones((2, 1, 3), DType::F32, &Device::Cpu)?, 1e-5)?;
-        let values = gather(&v, slots.rows())?.narrow(2, 16, 16)?.contiguous()?;
+        let values = gather(&v, &slots)?.narrow(2, 16, 16)?.contiguous()?;
         let ours = weights.squeeze(1)?.matmul(&values)?;
         let expected = attention_cached(&q, &k, &v, &slots, 2, false)?.narrow(2, 16, 16)?;
         assert_close("weighted values", &ours, &expected, 1e-5)

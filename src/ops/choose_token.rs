@@ -44,6 +44,11 @@ impl Masks {
         Ok(Self { lists, bits: Tensor::from_vec(bits, vocabulary, device)? })
     }
 
+    /// How many tokens there are.
+    pub fn vocabulary(&self) -> usize {
+        self.bits.elem_count()
+    }
+
     fn forbid(&self, masks: u32, logits: &mut [f32]) {
         let lists = self.lists.iter().enumerate().filter(|(place, _)| masks & (1 << place) != 0);
         lists.flat_map(|(_, list)| list).for_each(|&token| logits[token as usize] = f32::NEG_INFINITY);

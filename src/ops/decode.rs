@@ -6,10 +6,10 @@ use std::{f32::consts::LOG2_E, ops::Range};
 use rayon::prelude::*;
 
 use super::{
-    cache::Slot,
     matrix::Packed,
     output::{Output, Parts},
     simd::{Element, Lanes, Task, dispatch},
+    slots::{Slot, Slots},
     tiled::{Head, maximum, powers},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Cached<'a, E> {
     pub(super) q: &'a [f32],
     pub(super) k: &'a [E],
     pub(super) v: &'a [E],
-    pub(super) slots: &'a [Slot],
+    pub(super) slots: &'a Slots,
     /// Tq.
     pub(super) time: usize,
     /// Tmax.
@@ -37,9 +37,11 @@ pub(super) struct Cached<'a, E> {
     pub(super) causal: bool,
 }
 
-/// Queries that see one slot.
-struct Group {
+/// Queries that see the same keys.
+struct Group<'a> {
     slot: Slot,
+    /// The slots of the first keys, where they lie in others.
+    ancestors: &'a [u32],
     /// Their places in q, counted in vectors of H*D, and the number of keys that each sees.
     queries: Vec<(usize, usize)>,
 }
@@ -50,17 +52,17 @@ impl<E: Element> Cached<'_, E> {
         let mut output = Output::new(self.q.len());
         let parts = output.parts();
         let groups = self.groups();
-        let tiled = |group: &Group| group.queries.len() >= TILED_QUERIES;
+        let tiled = |group: &Group<'_>| group.queries.len() >= TILED_QUERIES;
         let threads = rayon::current_num_threads();
         let splits = (2 * threads).div_ceil(groups.len().max(1)).clamp(1, self.heads);
-        let tasks: Vec<(&Group, Range<usize>)> = groups
+        let tasks: Vec<(&Group<'_>, Range<usize>)> = groups
             .iter()
             .flat_map(|group| {
                 let splits = if tiled(group) { self.heads } else { splits };
                 (0..splits).map(move |split| (group, split * self.heads / splits..(split + 1) * self.heads / splits))
             })
             .collect();
-        let run = |(group, heads): &(&Group, Range<usize>)| {
+        let run = |(group, heads): &(&Group<'_>, Range<usize>)| {
             // SAFETY: a query is in one group only and a group's tasks have different heads.
             unsafe {
                 if tiled(group) {
@@ -81,16 +83,17 @@ impl<E: Element> Cached<'_, E> {
     }
 
     /// Queries by what they read: rows that share a slot, such as the beams of one text, are taken together.
-    fn groups(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::with_capacity(self.slots.len());
-        for (row, slot) in self.slots.iter().enumerate() {
+    fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::with_capacity(self.slots.rows().len());
+        for (row, slot) in self.slots.rows().iter().enumerate() {
+            let ancestors = self.slots.ancestors(row).unwrap_or_default();
             let queries = (0..self.time).map(|query| {
                 let hidden = if self.causal { self.time - 1 - query } else { 0 };
                 (row * self.time + query, slot.length - hidden)
             });
-            match groups.iter_mut().find(|group| group.slot == *slot) {
+            match groups.iter_mut().find(|group| group.slot == *slot && group.ancestors == ancestors) {
                 Some(group) => group.queries.extend(queries),
-                None => groups.push(Group { slot: *slot, queries: queries.collect() }),
+                None => groups.push(Group { slot: *slot, ancestors, queries: queries.collect() }),
             }
         }
         groups
@@ -98,19 +101,20 @@ impl<E: Element> Cached<'_, E> {
 
     /// Where the vector of a key starts in the caches.
     #[inline(always)]
-    fn key_start(&self, slot: Slot, key: usize) -> usize {
-        (slot.index * self.limit + key) * self.channels
+    fn key_start(&self, group: &Group<'_>, key: usize) -> usize {
+        let holder = group.ancestors.get(key).map_or(group.slot.index, |&slot| slot as usize);
+        (holder * self.limit + key) * self.channels
     }
 
     /// One head of many queries.
     ///
     /// # Safety
     /// The results of this head of the group's queries are written by this call alone.
-    unsafe fn run_tiled(&self, group: &Group, head: usize, parts: Parts<'_>) {
+    unsafe fn run_tiled(&self, group: &Group<'_>, head: usize, parts: Parts<'_>) {
         let length = group.slot.length;
         let offset = head * SIZE;
         let read = |source: &[E], key: usize, target: &mut [f32]| {
-            E::widen_all(&source[self.key_start(group.slot, key) + offset..][..SIZE], target);
+            E::widen_all(&source[self.key_start(group, key) + offset..][..SIZE], target);
         };
         let place = |query: usize| group.queries[query].0 * self.channels + offset;
         let head = Head {
@@ -130,7 +134,7 @@ impl<E: Element> Cached<'_, E> {
 /// Some heads of a few queries.
 struct FewQueries<'a, E> {
     cached: &'a Cached<'a, E>,
-    group: &'a Group,
+    group: &'a Group<'a>,
     heads: Range<usize>,
     parts: Parts<'a>,
 }
@@ -175,7 +179,7 @@ impl<E: Element> FewQueries<'_, E> {
     /// The part of a cached vector that belongs to the heads of this task.
     #[inline(always)]
     fn cached_heads<'a>(&self, cache: &'a [E], key: usize) -> &'a [[E; SIZE]] {
-        let start = self.cached.key_start(self.group.slot, key) + self.heads.start * SIZE;
+        let start = self.cached.key_start(self.group, key) + self.heads.start * SIZE;
         cache[start..start + self.heads.len() * SIZE].as_chunks().0
     }
 

@@ -10,7 +10,6 @@ use rayon::prelude::*;
 
 use super::{
     attention::{scores, softmax},
-    cache::Slot,
     instructions::integers,
     is_fast,
     matrix::PANEL,
@@ -22,6 +21,7 @@ use super::{
     profile::{self, Class, Numbers, Work},
     simd::{Lanes, Task, dispatch},
     slice,
+    slots::Slot,
     tiled::{maximum, powers},
 };
 

@@ -16,6 +16,12 @@ pub fn argmax(logits: &[f32]) -> usize {
     logits.iter().position(|&logit| logit == largest).unwrap_or(0)
 }
 
+/// The indexes of the `count` largest logits, the largest first and of equals the first one first; fewer where the others are
+/// minus infinity.
+pub fn largest(logits: &[f32], count: usize) -> Vec<usize> {
+    dispatch(Largest { logits, count })
+}
+
 struct Maximum<'a>(&'a [f32]);
 
 impl Task for Maximum<'_> {
@@ -61,6 +67,39 @@ impl Task for LogSumExp<'_> {
     }
 }
 
+/// Logits that are passed over together where none of them is large enough.
+const BLOCK: usize = 128;
+
+struct Largest<'a> {
+    logits: &'a [f32],
+    count: usize,
+}
+
+impl Task for Largest<'_> {
+    type Output = Vec<usize>;
+
+    /// The best so far are kept in order. Of a vocabulary nearly every block holds nothing better: one maximum tells.
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) -> Vec<usize> {
+        let mut best: Vec<(f32, usize)> = Vec::with_capacity(self.count + 1);
+        let mut bound = f32::NEG_INFINITY;
+        for (block, logits) in self.logits.chunks(BLOCK).enumerate() {
+            if self.count == 0 || maximum(simd, logits) <= bound {
+                continue;
+            }
+            for (place, &logit) in logits.iter().enumerate() {
+                if logit > bound {
+                    let at = best.partition_point(|(other, _)| *other >= logit);
+                    best.insert(at, (logit, block * BLOCK + place));
+                    best.truncate(self.count);
+                    bound = best.get(self.count - 1).map_or(f32::NEG_INFINITY, |(last, _)| *last);
+                }
+            }
+        }
+        best.into_iter().map(|(_, index)| index).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +132,28 @@ mod tests {
         assert_eq!(argmax(&[]), 0);
         assert_eq!(argmax(&[f32::NEG_INFINITY; 20]), 0);
         assert_eq!(argmax(&[f32::NEG_INFINITY, -5.0]), 1);
+    }
+
+    /// The definition of [`largest`].
+    fn sorted(logits: &[f32], count: usize) -> Vec<usize> {
+        let mut indexes: Vec<usize> = (0..logits.len()).filter(|&index| logits[index] > f32::NEG_INFINITY).collect();
+        indexes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        indexes.truncate(count);
+        indexes
+    }
+
+    #[test]
+    fn the_largest_are_the_first_of_the_sorted() -> candle_core::Result<()> {
+        for length in [0, 1, 5, 127, 128, 129, 1000, 51_865] {
+            for count in [0, 1, 2, 6, 17, 200] {
+                let mut logits = (random(length)? * 10.0)?.to_vec1::<f32>()?;
+                logits.iter_mut().step_by(3).skip(1).for_each(|logit| *logit = f32::NEG_INFINITY);
+                assert_eq!(largest(&logits, count), sorted(&logits, count), "{count} of {length}");
+                // Many equals: the first ones count.
+                logits.iter_mut().for_each(|logit| *logit = logit.round());
+                assert_eq!(largest(&logits, count), sorted(&logits, count), "{count} of {length} with equals");
+            }
+        }
+        Ok(())
     }
 }

@@ -202,6 +202,18 @@ pub struct Given {
     /// Network that finds speech for requests that name none: silero or pyannote [default: silero]
     #[arg(long, env = "PALABRA_VAD", value_name = "NAME", help_heading = "Models", hide_env_values = true)]
     pub vad: Option<String>,
+    /// Texts of a chunk that are followed side by side for requests that do not say how many, 1 to 16; 1 takes the likeliest
+    /// token each time [default: 1]
+    #[arg(long, env = "PALABRA_BEAM_SIZE", value_name = "N", help_heading = "Models", hide_env_values = true)]
+    pub beam_size: Option<usize>,
+    /// For requests that do not say otherwise, the search of a chunk ends when beam size times this many texts have ended
+    /// [default: 1]
+    #[arg(long, env = "PALABRA_PATIENCE", value_name = "FACTOR", help_heading = "Models", hide_env_values = true)]
+    pub patience: Option<f32>,
+    /// For requests that do not say otherwise, the text is kept whose log-probability over ((5 + tokens) / 6)^A is highest
+    /// [default: over the number of tokens]
+    #[arg(long, env = "PALABRA_LENGTH_PENALTY", value_name = "A", help_heading = "Models", hide_env_values = true)]
+    pub length_penalty: Option<f32>,
     /// Where to compute: auto takes a GPU where there is one; cpu, cuda, cuda:1, or several GPUs side by side, each with the
     /// models in its memory: cuda:0,cuda:1 [default: auto]
     #[arg(long, env = "PALABRA_DEVICE", value_name = "DEVICE", help_heading = "Machine", hide_env_values = true)]
@@ -250,6 +262,9 @@ impl Given {
             url_timeout: self.url_timeout.or(other.url_timeout),
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             vad: self.vad.or(other.vad),
+            beam_size: self.beam_size.or(other.beam_size),
+            patience: self.patience.or(other.patience),
+            length_penalty: self.length_penalty.or(other.length_penalty),
             device: self.device.or(other.device),
             compute_type: self.compute_type.or(other.compute_type),
             threads: self.threads.or(other.threads),

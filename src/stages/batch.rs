@@ -1,5 +1,5 @@
 //! The decoding batch: slots that hear chunks, rows that write text, rows that leave and make room. Rows of different
-//! requests share it; nothing of a row depends on the others.
+//! requests share it, those that follow one text and those that follow several; nothing of a row depends on the others.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
     ears,
     language::Distribution,
     recorded::Recorded,
-    row::{Decoding, Row},
+    row::{Decoding, Row, Seat},
     spectrogram::spectrograms,
     transcribe::Transcriber,
     written::{self, Piece, Written},
@@ -20,7 +20,7 @@ use crate::{
     audio::Chunk,
     error::{Error, Result},
     models::whisper::{KvCache, MEL_FRAMES, POSITIONS_PER_SECOND},
-    ops::{Choice, Chosen, choose_tokens, profile},
+    ops::{Choice, Chosen, candidates, choose_tokens, profile},
     transcript::{Token, Word},
 };
 
@@ -114,12 +114,29 @@ impl Batch {
         })
     }
 
-    /// How many rows fit.
+    /// How many chunks fit.
     pub fn slots(&self) -> usize {
         self.heard.len()
     }
 
-    /// Makes room for `slots` rows; what the present ones hear and have written stays.
+    /// How many texts fit.
+    pub fn texts(&self) -> usize {
+        self.cache.texts()
+    }
+
+    /// Makes room for `texts`; what the present ones have written stays.
+    ///
+    /// # Errors
+    /// When the caches do not fit the device.
+    pub fn grow_texts(&mut self, texts: usize) -> Result<()> {
+        if texts > self.texts() {
+            self.recorded.clear();
+            self.cache.grow_texts(texts)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for `slots` chunks and as many texts; what the present ones hear and have written stays.
     ///
     /// # Errors
     /// When the caches do not fit the device.
@@ -178,23 +195,24 @@ impl Batch {
         Ok(())
     }
 
-    /// The language of what each slot hears.
+    /// The language of what each seat hears.
     ///
     /// # Errors
     /// When a tensor operation fails.
-    pub fn languages(&mut self, slots: &[usize]) -> Result<Vec<Distribution>> {
-        if slots.is_empty() {
+    pub fn languages(&mut self, seats: &[&Seat]) -> Result<Vec<Distribution>> {
+        if seats.is_empty() {
             return Ok(Vec::new());
         }
-        slots.iter().for_each(|&slot| self.cache.rewind(slot));
-        let start = vec![self.transcriber.tokenizer().start(); slots.len()];
+        let texts = seats.iter().map(|seat| self.sit(seat)).collect::<Result<Vec<_>>>()?;
+        let start = vec![self.transcriber.tokenizer().start(); texts.len()];
         let range = self.transcriber.tokenizer().language_tokens();
-        let logits = self.logits(&start, slots, 0)?.narrow(1, range.start as usize, range.len())?;
+        let logits = self.logits(&start, &texts, 0)?.narrow(1, range.start as usize, range.len())?;
         let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
         Ok(logits.iter().map(|row| Distribution::from_logits(row)).collect())
     }
 
-    /// Feeds rows their prompts and lets each write its first token. Rows that are finished at once come back as true.
+    /// Feeds rows their prompts and lets each write its first token, or the first ones of several texts. Rows that are finished
+    /// at once come back as true.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -208,52 +226,94 @@ impl Batch {
         }
         let no_speech = self.transcriber.tokenizer().no_speech();
         let vocabulary = self.transcriber.config().vocab_size;
-        let mut finished = vec![false; rows.len()];
         for ((length, start), members) in shapes {
-            let slots: Vec<usize> = members.iter().map(|&index| rows[index].slot).collect();
-            slots.iter().for_each(|&slot| self.cache.rewind(slot));
+            let texts = members.iter().map(|&index| self.sit(&rows[index].seat)).collect::<Result<Vec<_>>>()?;
             let part = |range: std::ops::Range<usize>| -> Vec<u32> {
                 members.iter().flat_map(|&index| prompts[index].0[range.clone()].to_vec()).collect()
             };
-            let choices: Vec<Choice> = members.iter().map(|&index| rows[index].choice()).collect();
+            let choices: Vec<Choice> = members.iter().flat_map(|&index| rows[index].choices()).collect();
+            let wanted: Vec<usize> = members.iter().map(|&index| rows[index].wanted()).collect();
             let watch = |choice: &Choice| Choice { watched: Some(no_speech), ..*choice };
-            let at_start = self.logits(&part(0..start + 1), &slots, start)?;
+            let at_start = self.logits(&part(0..start + 1), &texts, start)?;
             let rest = length - start - 1;
-            let heard: Vec<Choice> = match rest {
-                0 => choices.iter().map(watch).collect(),
-                _ => vec![watch(&Choice::free(vocabulary)); choices.len()],
+            let mut chosen = match rest {
+                0 => self.choose(&at_start, &choices.iter().map(watch).collect::<Vec<_>>(), &wanted)?,
+                _ => {
+                    let free = watch(&Choice::free(vocabulary));
+                    self.choose(&at_start, &vec![free; choices.len()], &vec![1; choices.len()])?
+                }
             };
-            let mut chosen = choose_tokens(&at_start, self.transcriber.masks(), &heard)?;
             for (&index, chosen) in members.iter().zip(&chosen) {
-                rows[index].no_speech_prob = chosen.watched.exp();
+                rows[index].no_speech_prob = chosen.first().map_or(0.0, |chosen| chosen.watched.exp());
             }
             if rest > 0 {
-                let logits = self.logits(&part(start + 1..length), &slots, rest - 1)?;
-                chosen = choose_tokens(&logits, self.transcriber.masks(), &choices)?;
+                let logits = self.logits(&part(start + 1..length), &texts, rest - 1)?;
+                chosen = self.choose(&logits, &choices, &wanted)?;
             }
-            for (index, chosen) in members.into_iter().zip(chosen) {
-                finished[index] = rows[index].write(&chosen);
+            for (&index, chosen) in members.iter().zip(&chosen) {
+                let heirs = rows[index].write(std::slice::from_ref(chosen));
+                self.cache.follow(&heirs);
             }
         }
-        Ok(finished)
+        Ok(rows.iter().map(|row| row.is_finished()).collect())
     }
 
-    /// Lets every row write one further token; true for the rows that are finished.
+    /// Makes a seat's first text empty, for a row that begins with it alone.
+    fn sit(&mut self, seat: &Seat) -> Result<usize> {
+        match seat.texts.first() {
+            Some(&text) if text < self.texts() && seat.slot < self.slots() => {
+                self.cache.begin(text, seat.slot);
+                Ok(text)
+            }
+            _ => Err(Error::Bug(format!("{seat:?} does not fit the batch"))),
+        }
+    }
+
+    /// Lets every text of every row go on by one further token; true for the rows that are finished.
     ///
     /// # Errors
     /// When a tensor operation fails.
     pub fn step(&mut self, rows: &mut [&mut Row]) -> Result<Vec<bool>> {
-        let tokens: Vec<u32> = rows.iter().filter_map(|row| row.sampled.last().copied()).collect();
-        let slots: Vec<usize> = rows.iter().map(|row| row.slot).collect();
-        if tokens.len() != rows.len() {
+        let (mut tokens, mut texts, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows.iter() {
+            for (text, written) in row.live() {
+                tokens.extend(written.last());
+                texts.push(text);
+                wanted.push(row.wanted());
+            }
+        }
+        if tokens.len() != texts.len() {
             return Err(Error::Bug("a row was stepped before it had begun".into()));
         }
-        let choices: Vec<Choice> = rows.iter_mut().map(|row| row.choice()).collect();
-        let chosen = match self.recorded.step(&self.transcriber, &mut self.cache, (&tokens, &slots), &choices)? {
-            Some(chosen) => chosen,
-            None => choose_tokens(&self.logits(&tokens, &slots, 0)?, self.transcriber.masks(), &choices)?,
+        let choices: Vec<Choice> = rows.iter_mut().flat_map(|row| row.choices()).collect();
+        let recorded = match wanted.iter().all(|&count| count == 1) {
+            true => self.recorded.step(&self.transcriber, &mut self.cache, (&tokens, &texts), &choices)?,
+            false => None,
         };
-        Ok(rows.iter_mut().zip(&chosen).map(|(row, chosen)| row.write(chosen)).collect())
+        let chosen = match recorded {
+            Some(chosen) => chosen.into_iter().map(|chosen| vec![chosen]).collect(),
+            None => {
+                let logits = self.logits(&tokens, &texts, 0)?;
+                self.choose(&logits, &choices, &wanted)?
+            }
+        };
+        let mut rest = chosen.as_slice();
+        for row in rows.iter_mut() {
+            let (own, others) = rest.split_at(row.live().count());
+            rest = others;
+            let heirs = row.write(own);
+            self.cache.follow(&heirs);
+        }
+        Ok(rows.iter().map(|row| row.is_finished()).collect())
+    }
+
+    /// As many of the likeliest tokens as are wanted after each text.
+    fn choose(&self, logits: &Tensor, choices: &[Choice], wanted: &[usize]) -> Result<Vec<Vec<Chosen>>> {
+        let masks = self.transcriber.masks();
+        if wanted.iter().all(|&count| count == 1) {
+            return Ok(choose_tokens(logits, masks, choices)?.into_iter().map(|chosen| vec![chosen]).collect());
+        }
+        Ok(candidates(logits, masks, choices, wanted)?)
     }
 
     /// The words of a finished text, without times.
@@ -277,7 +337,7 @@ impl Batch {
     pub fn emissions(&self, row: &Row) -> Result<Option<Emissions>> {
         let head = ears::head(self.transcriber.heads(), row.language);
         let (Some(head), Some(states)) = (head, &self.states) else { return Ok(None) };
-        let own = |tensor: &Tensor| tensor.narrow(0, row.slot, 1);
+        let own = |tensor: &Tensor| tensor.narrow(0, row.seat.slot, 1);
         let taps = states.taps.iter().map(own).collect::<candle_core::Result<Vec<_>>>()?;
         ears::emissions(head, &own(&states.mel)?, &taps, ears::frames(&row.chunk.audio)).map(Some)
     }
@@ -329,10 +389,10 @@ impl Batch {
         let tokens: Vec<u32> = prompt.iter().chain(text).copied().chain([tokenizer.end()]).collect();
         let positions = ((row.chunk.audio.duration() * POSITIONS_PER_SECOND) as usize)
             .clamp(1, transcriber.config().max_source_positions);
-        self.cache.rewind(row.slot);
+        let place = self.sit(&row.seat)?;
         let heads = transcriber.alignment_heads();
         let decoder = &transcriber.whisper().decoder;
-        let (states, weights) = decoder.watch(&tokens, row.slot, &mut self.cache, positions, heads)?;
+        let (states, weights) = decoder.watch(&tokens, place, &mut self.cache, positions, heads)?;
         let attention = Attention {
             weights: weights.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
             heads: heads.len(),
@@ -344,10 +404,10 @@ impl Batch {
         Ok(Some(Forced { attention, prompt: prompt.len(), before }))
     }
 
-    /// Feeds `tokens` (the same number for every slot) and gives the logits at the `place`-th of them, (B, vocabulary).
-    fn logits(&mut self, tokens: &[u32], slots: &[usize], place: usize) -> Result<Tensor> {
+    /// Feeds `tokens` (the same number for every text) and gives the logits at the `place`-th of them, (B, vocabulary).
+    fn logits(&mut self, tokens: &[u32], texts: &[usize], place: usize) -> Result<Tensor> {
         let decoder = &self.transcriber.whisper().decoder;
-        let states = decoder.forward(tokens, slots, &mut self.cache)?; // (B, T, d_model)
+        let states = decoder.forward(tokens, texts, &mut self.cache)?; // (B, T, d_model)
         let states = states.narrow(1, place, 1)?.squeeze(1)?.contiguous()?; // (B, d_model)
         Ok(decoder.logits(&states)?)
     }

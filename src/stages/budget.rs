@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! weights    parameters · s
-//! slot       2 · L · (448 + 1500) · d · s              keys and values of a row, its own and those of its chunk
+//! slot       2 · L · (448 + 1500) · d · s              keys and values of a chunk and of one text of it
 //!            + taps · 1500 · d · 2 + 3000 · bins · 4   what aligner heads read of the chunk, where there are any
+//! text       2 · L · 448 · d · s                       keys and values of each further text that a beam search follows
 //! chunk      18 · 1500 · d · s                         what a block of the encoder holds at once: the input twice, queries,
 //!                                                      keys and values twice, the attended, the MLP's 4 d before and after
 //!                                                      GELU, the output
@@ -18,6 +19,7 @@
 
 use candle_core::DType;
 
+use super::beam::LARGEST_BEAM;
 use crate::models::whisper::{Config, MEL_FRAMES, checkpoints};
 
 /// Attention scores, and everything that is not the transcriber's.
@@ -36,8 +38,10 @@ pub struct Need {
     pub weights: u64,
     /// The largest tensor as the file has it, while it is brought over.
     pub passing: u64,
-    /// What a row keeps.
+    /// What a chunk keeps with one text.
     pub slot: u64,
+    /// What each further text of it keeps.
+    pub text: u64,
     /// What the encoder needs for a chunk.
     pub chunk: u64,
 }
@@ -47,7 +51,7 @@ impl Need {
     pub fn of(config: &Config, dtype: DType, taps: usize) -> Self {
         let bytes = |numbers: usize| numbers as u64 * dtype.size_in_bytes() as u64;
         let (width, positions) = (config.d_model, config.max_source_positions);
-        let caches = bytes(2 * config.decoder_layers * (config.max_target_positions + positions) * width);
+        let caches = |positions: usize| bytes(2 * config.decoder_layers * positions * width);
         let heard = match taps {
             0 => 0,
             _ => {
@@ -58,7 +62,8 @@ impl Need {
         Self {
             weights: bytes(checkpoints::parameters(config)),
             passing: (config.vocab_size * width * DType::F32.size_in_bytes()) as u64,
-            slot: caches + heard as u64,
+            slot: caches(config.max_target_positions + positions) + heard as u64,
+            text: caches(config.max_target_positions),
             chunk: ENCODER_WIDTHS * bytes(positions * width),
         }
     }
@@ -72,6 +77,14 @@ impl Need {
     pub fn slots(&self, free: u64, wanted: usize) -> usize {
         let left = free.saturating_sub(WORKSPACE + CHUNKS_BESIDE_SLOTS * self.chunk);
         fitting(left, self.slot, wanted)
+    }
+
+    /// How many texts in all fit beside so many slots: their first ones, and with beams those that twice fit into what is left,
+    /// since caches are copied when they grow; those of one beam at least.
+    pub fn texts(&self, free: u64, slots: usize) -> usize {
+        let left = free.saturating_sub(WORKSPACE + CHUNKS_BESIDE_SLOTS * self.chunk + slots as u64 * self.slot);
+        let further = usize::try_from(left / (2 * self.text).max(1)).unwrap_or(usize::MAX);
+        slots.saturating_add(further).clamp(LARGEST_BEAM, slots.max(1) * LARGEST_BEAM)
     }
 
     /// How many of the `wanted` chunks one call of the encoder takes, where so much is free beside weights and slots; one at
@@ -110,6 +123,7 @@ mod tests {
     fn the_need_follows_the_dimensions() {
         let large = need("large-v3", DType::F16);
         assert_eq!(large.slot, 2 * 32 * (448 + 1500) * 1280 * 2);
+        assert_eq!(large.text, 2 * 32 * 448 * 1280 * 2);
         assert_eq!(large.chunk, 18 * 1500 * 1280 * 2);
         assert!((2 * 1_540_000_000..2 * 1_546_000_000).contains(&large.weights), "{}", large.weights);
         assert_eq!(need("large-v3", DType::F32).weights, 2 * large.weights);
@@ -125,6 +139,16 @@ mod tests {
         assert!((2..20).contains(&few), "{few}");
         assert!(few as u64 * large.slot + WORKSPACE + 2 * large.chunk <= 4 * GIB);
         assert_eq!((large.slots(0, 20), large.chunks(0, 20)), (1, 1), "one is always tried");
+        assert_eq!(
+            (large.texts(70 * GIB, 4), large.texts(0, 20)),
+            (64, 20),
+            "all beams fit, or no more than one text each"
+        );
+        assert_eq!(large.texts(0, 1), LARGEST_BEAM, "one beam is always tried");
+        let some = large.texts(24 * GIB, 20);
+        let further = (some - 20) as u64 * large.text;
+        assert!((21..320).contains(&some), "{some}");
+        assert!(20 * large.slot + 2 * further + WORKSPACE + 2 * large.chunk <= 24 * GIB);
         let chunks = large.chunks(2 * GIB, 64);
         assert!((2..64).contains(&chunks) && chunks as u64 * large.chunk <= GIB / 2, "{chunks}");
         assert_eq!(large.chunks(70 * GIB, 16), 16);

@@ -3,6 +3,7 @@
 pub mod align;
 pub mod attribute;
 pub mod batch;
+pub mod beam;
 pub mod budget;
 pub mod channels;
 pub mod chunk;

@@ -42,7 +42,7 @@ struct Step {
 }
 
 impl Recorded {
-    /// Feeds one token to each of the rows in `slots` and chooses the next ones. `None` where the step is to be launched as it is.
+    /// Feeds one token to each of the `texts` and chooses the next ones. `None` where the step is to be launched as it is.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -50,14 +50,14 @@ impl Recorded {
         &mut self,
         transcriber: &Transcriber,
         cache: &mut KvCache,
-        (tokens, slots): (&[u32], &[usize]),
+        (tokens, texts): (&[u32], &[usize]),
         choices: &[Choice],
     ) -> Result<Option<Vec<Chosen>>> {
         let device = &transcriber.compute().device;
         if self.impossible || !device.is_cuda() {
             return Ok(None);
         }
-        let size = self.sizes.entry(slots.len()).or_insert(Size::Seen(0));
+        let size = self.sizes.entry(texts.len()).or_insert(Size::Seen(0));
         if let Size::Seen(times) = size
             && *times < STEPS_BEFORE
         {
@@ -65,8 +65,11 @@ impl Recorded {
             return Ok(None);
         }
         let decoder = &transcriber.whisper().decoder;
-        let plan = decoder.plan(tokens, slots, cache)?;
-        let (planned, rows) = (plan.words().len(), slots.len());
+        let plan = decoder.plan(tokens, texts, cache)?;
+        if plan.is_shared() {
+            return Ok(None);
+        }
+        let (planned, rows) = (plan.words().len(), texts.len());
         let words: Vec<u32> =
             plan.words().iter().copied().chain(choices.iter().flat_map(|choice| choice.words())).collect();
         let chosen = match size {
@@ -92,7 +95,7 @@ impl Recorded {
                 answer
             }
         };
-        cache.advance(slots, 1);
+        cache.advance(texts, 1);
         Ok(Some(chosen))
     }
 

@@ -1,4 +1,4 @@
-//! One row of a decoding batch: the text written so far for one chunk, and whether to believe it.
+//! One row of a decoding batch: what has been written so far for one chunk, and whether to believe it.
 
 use std::{io::Write, sync::Arc};
 
@@ -6,7 +6,10 @@ use flate2::{Compression, write::ZlibEncoder};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::script::Script;
+use super::{
+    beam::{Beam, Ends, Search},
+    script::Script,
+};
 use crate::{
     audio::Chunk,
     error::{Error, Result},
@@ -130,32 +133,42 @@ impl Decoding {
     }
 }
 
-/// The text of one chunk while it is being written.
+/// Where a row has its place in the caches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// The slot of its chunk.
+    pub slot: usize,
+    /// The slots of its texts: one at least, and as many as a search follows.
+    pub texts: Vec<usize>,
+}
+
+impl Seat {
+    /// A place for a single text, whose slot has the number of its chunk's.
+    pub fn single(slot: usize) -> Self {
+        Self { slot, texts: vec![slot] }
+    }
+}
+
+/// The text of one chunk while it is being written, or those of which the best will be kept.
 #[derive(Debug)]
 pub struct Row {
     /// What it hears.
     pub chunk: Chunk,
     /// What its request asks for.
     pub script: Arc<Script>,
-    /// Which slot of the caches.
-    pub slot: usize,
+    /// Which slots of the caches.
+    pub seat: Seat,
     /// The language it is decoded in.
     pub language: Language,
     /// Earlier attempts at lower temperatures.
     pub failed: Vec<Decoding>,
-    /// Tokens after the prompt.
-    pub sampled: Vec<u32>,
-    logprobs: Vec<f32>,
-    end_logprob: f32,
+    search: Search,
     /// Probability of `<|nospeech|>` at the start.
     pub no_speech_prob: f32,
     temperature: f32,
     random: Xoshiro256PlusPlus,
-    cycle: Option<usize>,
 }
 
-/// How often the search for cycles runs, in tokens.
-const CYCLE_CHECK: usize = 8;
 /// Longest cycle looked for, in tokens.
 const LONGEST_CYCLE: usize = 48;
 /// A cycle is a loop when it has come back three times and fills this many tokens.
@@ -164,58 +177,75 @@ const LOOP_TOKENS: usize = 24;
 impl Row {
     /// A row that has written nothing yet; it starts at the first temperature. `seed` makes its sampling repeatable: the
     /// place of the chunk in its recording.
-    pub fn new(chunk: Chunk, script: Arc<Script>, seed: usize, slot: usize, language: Language) -> Self {
+    pub fn new(chunk: Chunk, script: Arc<Script>, seed: usize, seat: Seat, language: Language) -> Self {
+        let temperature = script.options.temperatures.first().copied().unwrap_or(0.0);
         Self {
-            temperature: script.options.temperatures.first().copied().unwrap_or(0.0),
+            search: search(&script, temperature, seat.texts.len()),
+            temperature,
             chunk,
             script,
-            slot,
+            seat,
             language,
             failed: Vec::new(),
-            sampled: Vec::new(),
-            logprobs: Vec::new(),
-            end_logprob: 0.0,
             no_speech_prob: 0.0,
             random: Xoshiro256PlusPlus::seed_from_u64(seed as u64),
-            cycle: None,
         }
     }
 
     /// The same row, decoded greedily.
     pub fn greedy(self) -> Self {
-        Self { temperature: 0.0, ..self }
+        Self { temperature: 0.0, search: search(&self.script, 0.0, 1), ..self }
     }
 
     /// Starts again at another temperature; what was written is kept as a failed attempt.
     pub fn restart(&mut self, failed: Decoding, temperature: f32) {
         self.failed.push(failed);
-        self.sampled.clear();
-        self.logprobs.clear();
-        self.cycle = None;
         self.temperature = temperature;
+        self.clear();
     }
 
-    /// What the row may write next, by its script's rules.
-    pub fn choice(&mut self) -> Choice {
-        let drawn = self.temperature > 0.0;
-        let uniform = if drawn { self.random.r#gen::<f64>() } else { 0.0 };
-        Choice { temperature: self.temperature, uniform, ..self.script.rules.choice(&self.sampled) }
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
+        self.search = search(&self.script, self.temperature, self.seat.texts.len());
     }
 
-    /// Writes what was chosen. True when the row is finished: the end was written, the text loops, or the script's limit is
-    /// reached.
-    pub fn write(&mut self, chosen: &Chosen) -> bool {
-        if chosen.token == self.script.end {
-            self.end_logprob = chosen.logprob;
-            return true;
-        }
-        self.end_logprob = 0.0;
-        self.sampled.push(chosen.token);
-        self.logprobs.push(chosen.logprob);
-        if self.sampled.len().is_multiple_of(CYCLE_CHECK) {
-            self.cycle = find_cycle(&self.sampled);
-        }
-        self.cycle.is_some() || self.sampled.len() >= self.script.limit
+    /// The texts that go on, each with its slot: the tokens of each so far.
+    pub fn live(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        self.seat.texts.iter().copied().zip(self.search.live().iter().map(|text| text.tokens.as_slice()))
+    }
+
+    /// How many candidates each of these wants.
+    pub fn wanted(&self) -> usize {
+        self.search.wanted()
+    }
+
+    /// What each text that goes on may be continued with, by the script's rules.
+    pub fn choices(&mut self) -> Vec<Choice> {
+        let Self { search, script, temperature, random, .. } = self;
+        let drawn = |choice| match *temperature > 0.0 {
+            true => Choice { temperature: *temperature, uniform: random.r#gen::<f64>(), ..choice },
+            false => choice,
+        };
+        search.live().iter().map(|text| script.choice(&text.tokens)).map(drawn).collect()
+    }
+
+    /// Goes on with the best of the candidates that each text had. What comes back are pairs of slots: the text in the first
+    /// one now goes on where the one in the second stands.
+    pub fn write(&mut self, candidates: &[Vec<Chosen>]) -> Vec<(usize, usize)> {
+        let texts = &self.seat.texts;
+        let parents = self.search.advance(candidates);
+        texts.iter().copied().zip(parents.into_iter().filter_map(|parent| texts.get(parent).copied())).collect()
+    }
+
+    /// Whether the row is finished: the end was written, the text loops, or the script's limit is reached; of several texts,
+    /// enough of them are.
+    pub fn is_finished(&self) -> bool {
+        self.search.is_over()
+    }
+
+    /// The tokens of the text that is best so far.
+    pub fn tokens(&self) -> Vec<u32> {
+        self.search.best().tokens
     }
 
     /// What has been written, measured.
@@ -223,19 +253,28 @@ impl Row {
     /// # Errors
     /// When the tokenizer refuses the tokens.
     pub fn decoding(&self, tokenizer: &Tokenizer) -> Result<Decoding> {
-        let text = tokenizer.decode(&self.sampled)?.trim().to_owned();
-        let sum: f32 = self.logprobs.iter().sum::<f32>() + self.end_logprob;
+        let best = self.search.best();
+        let text = tokenizer.decode(&best.tokens)?.trim().to_owned();
+        let sum: f32 = best.logprobs.iter().sum::<f32>() + best.end_logprob;
         Ok(Decoding {
             compression_ratio: compression_ratio(&text),
-            tokens: self.sampled.clone(),
-            logprobs: self.logprobs.clone(),
+            avg_logprob: sum / (best.tokens.len() + 1) as f32,
+            tokens: best.tokens,
+            logprobs: best.logprobs,
             text,
-            avg_logprob: sum / (self.sampled.len() + 1) as f32,
             no_speech_prob: self.no_speech_prob,
             temperature: self.temperature,
-            cycle: self.cycle,
+            cycle: best.cycle,
         })
     }
+}
+
+/// A search as the script asks for, of as many texts as there are slots for; what is drawn by a temperature is a single text.
+fn search(script: &Script, temperature: f32, slots: usize) -> Search {
+    let beam = script.options.beam;
+    let single = temperature > 0.0 || slots == 1;
+    let beam = if single { beam.single() } else { Beam { size: beam.size.min(slots), ..beam } };
+    Search::new(beam, Ends { token: script.end, limit: script.limit, cycle: find_cycle })
 }
 
 /// Of all attempts the one to keep when none passed: text that does not repeat itself first, then by probability.

@@ -6,14 +6,14 @@ use super::{
     rules::Rules,
     transcribe::{TranscribeOptions, Transcriber},
 };
-use crate::{error::Result, language::Language, models::whisper::Tokenizer};
+use crate::{error::Result, language::Language, models::whisper::Tokenizer, ops::Choice};
 
 /// Options, the rules that follow from them, and the text that every chunk of the request is told first.
 #[derive(Debug)]
 pub struct Script {
     /// What was asked for.
     pub options: TranscribeOptions,
-    pub(super) rules: Rules,
+    rules: Rules,
     /// Hotwords and the initial prompt as tokens after `<|startofprev|>`.
     told: Vec<u32>,
     /// `<|endoftext|>`.
@@ -43,6 +43,16 @@ impl Script {
             told,
             options: options.clone(),
         }))
+    }
+
+    /// What a text may be continued with: the likeliest of what the rules allow after the tokens `written` so far.
+    pub fn choice(&self, written: &[u32]) -> Choice {
+        self.rules.choice(written)
+    }
+
+    /// Slots for texts that a chunk needs: at temperature 0 it is searched with a beam.
+    pub fn texts(&self) -> usize {
+        if self.options.temperatures.contains(&0.0) { self.options.beam.size } else { 1 }
     }
 
     /// The tokens that a chunk in `language` is fed before it writes, and the place of `<|startoftranscript|>` in them.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{budget::Need, language::LanguageChoice, row::Gates, rules};
+use super::{beam::Beam, budget::Need, language::LanguageChoice, row::Gates, rules};
 use crate::{
     audio::mel::LogMel,
     device::Compute,
@@ -26,6 +26,8 @@ pub struct TranscribeOptions {
     pub batch_size: usize,
     /// The temperatures that are tried in turn until a text passes the gates.
     pub temperatures: Vec<f32>,
+    /// How many texts of a chunk are followed at temperature 0; above, a single one is drawn.
+    pub beam: Beam,
     /// When a text is not believed.
     pub gates: Gates,
     /// Text that is told to the model as if it went before.
@@ -45,6 +47,7 @@ impl Default for TranscribeOptions {
             task: Task::Transcribe,
             batch_size: 16,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+            beam: Beam::default(),
             gates: Gates::default(),
             initial_prompt: None,
             hotwords: None,
@@ -65,6 +68,10 @@ impl TranscribeOptions {
         }
         if self.temperatures.is_empty() || self.temperatures.iter().any(|t| !(0.0..=2.0).contains(t)) {
             return Err(Error::Request("--temperature takes numbers from 0 to 2, at least one of them".into()));
+        }
+        self.beam.validate()?;
+        if self.beam.size > 1 && !self.temperatures.contains(&0.0) {
+            return Err(Error::Request("--beam-size acts at temperature 0; let --temperature begin with 0".into()));
         }
         self.gates.validate()
     }

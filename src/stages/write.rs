@@ -4,6 +4,7 @@
 //! the others go on. Its words get their times before it leaves, since the cross-attention keys are still there.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,8 +12,9 @@ use std::{
 use super::{
     align::Emissions,
     batch::{Batch, ChunkKey},
+    beam::LARGEST_BEAM,
     language::Distribution,
-    row::{Decoding, Row, Verdict, best_of},
+    row::{Decoding, Row, Seat, Verdict, best_of},
     script::Script,
     stage::{Key, Stage},
     transcribe::Transcriber,
@@ -38,6 +40,13 @@ pub struct Job {
     pub aligned: Arc<[Language]>,
     /// What to do.
     pub work: Work,
+}
+
+impl Job {
+    /// Slots for texts that it needs.
+    fn texts(&self) -> usize {
+        if matches!(self.work, Work::Write(_)) { self.script.texts() } else { 1 }
+    }
 }
 
 /// The kinds of work.
@@ -103,7 +112,11 @@ struct Active {
 pub struct Writer {
     transcriber: Arc<Transcriber>,
     places: usize,
+    /// Texts that a place has on average at most; those of one beam are always tried.
+    texts_each: f64,
     intake: usize,
+    /// Jobs that came in while there was no room for the texts of their beams.
+    waiting: VecDeque<(Key, Arc<Job>)>,
     /// Made when the first job comes, gone when there is nothing to do.
     batch: Option<Batch>,
     active: Vec<Active>,
@@ -136,41 +149,106 @@ impl Writer {
                 "the device has memory for {fitting} chunks side by side, not {places}; --batch-size asks for fewer"
             );
         }
-        Self { transcriber, places: fitting, intake, batch: None, active: Vec::new(), finished: Vec::new() }
+        let texts =
+            compute.memory().map_or(fitting * LARGEST_BEAM, |memory| transcriber.need().texts(memory.free, fitting));
+        Self {
+            transcriber,
+            places: fitting,
+            texts_each: texts as f64 / fitting as f64,
+            intake,
+            waiting: VecDeque::new(),
+            batch: None,
+            active: Vec::new(),
+            finished: Vec::new(),
+        }
     }
 
-    /// Finds slots for jobs, makes room for them, and encodes what they hear.
-    fn seat(&mut self, jobs: &[(Key, Arc<Job>)]) -> Result<Vec<usize>> {
+    /// Texts that may be followed side by side.
+    fn most_texts(&self) -> usize {
+        ((self.places as f64 * self.texts_each) as usize).max(LARGEST_BEAM)
+    }
+
+    fn texts_at_work(&self) -> usize {
+        self.active.iter().map(|active| active.row.seat.texts.len()).sum()
+    }
+
+    /// The jobs of those waiting, in their order, whose texts there is room for.
+    fn fitting(&mut self) -> Vec<(Key, Arc<Job>)> {
+        let wanted = self.waiting.iter().map(|(_, job)| job.texts());
+        let count = fitting(wanted, self.most_texts().saturating_sub(self.texts_at_work()));
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Finds slots for jobs and their texts, makes room for them, and encodes what they hear.
+    fn seat(&mut self, jobs: &[(Key, Arc<Job>)]) -> Result<Vec<Seat>> {
         let needed = match self.transcriber.compute().device.is_cpu() {
             true => (self.active.len() + jobs.len()).next_power_of_two().min(self.places),
             false => self.places,
         };
+        let texts = self.texts_at_work() + jobs.iter().map(|(_, job)| job.texts()).sum::<usize>();
+        let most = self.most_texts().max(texts);
         let batch = match &mut self.batch {
             Some(batch) => batch,
             none => none.insert(Batch::new(self.transcriber.clone(), needed.max(FIRST_SLOTS.min(self.places)))?),
         };
         batch.grow(needed)?;
-        let taken = |slot: usize| self.active.iter().any(|active| active.row.slot == slot);
-        let mut free: Vec<usize> = (0..batch.slots()).filter(|&slot| !taken(slot)).collect();
+        if texts > batch.texts() {
+            batch.grow_texts(texts.next_power_of_two().min(most))?;
+        }
+        let seats = || self.active.iter().map(|active| &active.row.seat);
+        let mut free: Vec<usize> = (0..batch.slots()).filter(|&slot| seats().all(|seat| seat.slot != slot)).collect();
+        let mut texts = (0..batch.texts()).filter(|text| seats().all(|seat| !seat.texts.contains(text)));
         let mut places = Vec::with_capacity(jobs.len());
+        let mut found = Vec::with_capacity(jobs.len());
         for (_, job) in jobs {
             let slot = batch.choose_slot(&mut free, job.key);
             let slot = slot.ok_or_else(|| Error::Bug("more jobs came than there are places".into()))?;
             places.push((slot, job.key, &job.chunk));
+            found.push(Seat { slot, texts: texts.by_ref().take(job.texts()).collect() });
         }
         batch.listen(&places)?;
-        Ok(places.into_iter().map(|(slot, ..)| slot).collect())
+        Ok(found)
     }
 
     fn batch(&mut self) -> Result<&mut Batch> {
         self.batch.as_mut().ok_or_else(|| Error::Bug("a batch was used before it was there".into()))
     }
 
+    /// Lets jobs listen and begin.
+    fn enter(&mut self, jobs: Vec<(Key, Arc<Job>)>) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let seats = self.seat(&jobs)?;
+        let heard = self.detect(&jobs, &seats)?;
+        let mut rows = Vec::new();
+        for (((key, job), seat), heard) in jobs.into_iter().zip(seats).zip(heard) {
+            let row = |language| Row::new(job.chunk.clone(), job.script.clone(), job.key.1, seat, language);
+            match (&job.work, heard) {
+                (Work::Detect, Some(heard)) => self.finished.push((key, Ok(Outcome::Detected(heard)))),
+                (Work::Detect, None) => return Err(Error::Bug("no language was detected".into())),
+                (Work::Place(language, text), _) => {
+                    let words = self.batch()?.place(&row(*language), text)?;
+                    self.finished.push((key, Ok(Outcome::Placed(words))));
+                }
+                (Work::Attempt(language), _) => {
+                    rows.push(Active { row: row(*language).greedy(), key, job });
+                }
+                (Work::Write(Tongue::Known(language)), _) => rows.push(Active { row: row(*language), key, job }),
+                (Work::Write(Tongue::Own(recording, fallback)), heard) => {
+                    let own = heard.and_then(|heard| heard.likeliest_within(recording)).unwrap_or(*fallback);
+                    rows.push(Active { row: row(own), key, job });
+                }
+            }
+        }
+        self.begin(rows)
+    }
+
     /// The languages of the chunks whose work depends on it, by the job's index.
-    fn detect(&mut self, jobs: &[(Key, Arc<Job>)], slots: &[usize]) -> Result<Vec<Option<Distribution>>> {
+    fn detect(&mut self, jobs: &[(Key, Arc<Job>)], seats: &[Seat]) -> Result<Vec<Option<Distribution>>> {
         let asks = |job: &Job| matches!(job.work, Work::Detect | Work::Write(Tongue::Own(..)));
         let asking: Vec<usize> = (0..jobs.len()).filter(|&index| asks(&jobs[index].1)).collect();
-        let places: Vec<usize> = asking.iter().map(|&index| slots[index]).collect();
+        let places: Vec<&Seat> = asking.iter().map(|&index| &seats[index]).collect();
         let heard = self.batch()?.languages(&places)?;
         let mut all = vec![None; jobs.len()];
         asking.into_iter().zip(heard).for_each(|(index, own)| all[index] = Some(own));
@@ -270,6 +348,15 @@ impl Writer {
     }
 }
 
+/// How many jobs, the first ones, find room for the texts that they want.
+fn fitting(wanted: impl Iterator<Item = usize>, room: usize) -> usize {
+    let used = wanted.scan(0, |used, texts| {
+        *used += texts;
+        Some(*used)
+    });
+    used.take_while(|&used| used <= room).count()
+}
+
 enum Conclusion {
     Done(Outcome),
     Again(Box<Active>),
@@ -300,32 +387,14 @@ impl Stage for Writer {
     }
 
     fn admit(&mut self, jobs: Vec<(Key, Arc<Job>)>) -> Result<()> {
-        let slots = self.seat(&jobs)?;
-        let heard = self.detect(&jobs, &slots)?;
-        let mut rows = Vec::new();
-        for (((key, job), slot), heard) in jobs.into_iter().zip(slots).zip(heard) {
-            let row = |language| Row::new(job.chunk.clone(), job.script.clone(), job.key.1, slot, language);
-            match (&job.work, heard) {
-                (Work::Detect, Some(heard)) => self.finished.push((key, Ok(Outcome::Detected(heard)))),
-                (Work::Detect, None) => return Err(Error::Bug("no language was detected".into())),
-                (Work::Place(language, text), _) => {
-                    let words = self.batch()?.place(&row(*language), text)?;
-                    self.finished.push((key, Ok(Outcome::Placed(words))));
-                }
-                (Work::Attempt(language), _) => {
-                    rows.push(Active { row: row(*language).greedy(), key, job });
-                }
-                (Work::Write(Tongue::Known(language)), _) => rows.push(Active { row: row(*language), key, job }),
-                (Work::Write(Tongue::Own(recording, fallback)), heard) => {
-                    let own = heard.and_then(|heard| heard.likeliest_within(recording)).unwrap_or(*fallback);
-                    rows.push(Active { row: row(own), key, job });
-                }
-            }
-        }
-        self.begin(rows)
+        self.waiting.extend(jobs);
+        let jobs = self.fitting();
+        self.enter(jobs)
     }
 
     fn step(&mut self) -> Result<Vec<(Key, Result<Outcome>)>> {
+        let jobs = self.fitting();
+        self.enter(jobs)?;
         if !self.active.is_empty() && self.finished.is_empty() {
             let mut rows = std::mem::take(&mut self.active);
             let flags = self.batch()?.step(&mut rows.iter_mut().map(|active| &mut active.row).collect::<Vec<_>>())?;
@@ -335,13 +404,28 @@ impl Stage for Writer {
     }
 
     fn dismiss(&mut self, key: Key) {
+        self.waiting.retain(|(waiting, _)| *waiting != key);
         self.active.retain(|active| active.key != key);
         self.finished.retain(|(finished, _)| *finished != key);
     }
 
     fn clear(&mut self) {
         self.batch = None;
+        self.waiting.clear();
         self.active.clear();
         self.finished.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_go_in_by_their_turn_where_their_texts_fit() {
+        let count = |wanted: &[usize], room| fitting(wanted.iter().copied(), room);
+        assert_eq!(count(&[5, 5, 1], 16), 3);
+        assert_eq!(count(&[5, 5, 1], 9), 1, "the small one does not overtake");
+        assert_eq!((count(&[16], 16), count(&[16], 15), count(&[], 0)), (1, 0, 0));
     }
 }

@@ -86,7 +86,7 @@ fn models_are_listed_and_found() {
 
 fn wrong_fields_are_told_one_by_one() {
     let service = Service::start(service::settings());
-    let cases: [(&[(&str, &str)], &str); 14] = [
+    let cases: [(&[(&str, &str)], &str); 17] = [
         (&[("response_format", "docx")], "response_format"),
         (&[("temperature", "2")], "temperature"),
         (&[("language", "klingon")], "language"),
@@ -100,6 +100,9 @@ fn wrong_fields_are_told_one_by_one() {
         (&[("diarize_audio", "true")], "diarize_audio"),
         (&[("response_format", "srt"), ("diarize_audio", "true"), ("num_speakers", "0")], "num_speakers"),
         (&[("batch_size", "1e9")], "batch_size"),
+        (&[("beam_size", "1e9")], "beam_size"),
+        (&[("beam_size", "5"), ("temperature", "0.5")], "beam_size"),
+        (&[("patience", "3")], "patience"),
         (&[("hf_token", "hf_secret secret")], "hf_token"),
     ];
     for (fields, param) in cases {

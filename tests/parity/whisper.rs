@@ -22,7 +22,7 @@ use palabra::{
     stages::{
         batch::Batch,
         language::LanguageChoice,
-        row::{Decoding, Row},
+        row::{Decoding, Row, Seat},
         script::Script,
         transcribe::{TranscribeOptions, Transcriber},
     },
@@ -160,7 +160,7 @@ fn decode(
     let places: Vec<_> = chunks.iter().enumerate().map(|(index, chunk)| (index, (0, index), chunk)).collect();
     batch.listen(&places).unwrap();
     let row = |(index, chunk): (usize, &Chunk)| {
-        Row::new(chunk.clone(), script.clone(), index, index, languages[index].parse().unwrap())
+        Row::new(chunk.clone(), script.clone(), index, Seat::single(index), languages[index].parse().unwrap())
     };
     let mut rows: Vec<Row> = chunks.iter().enumerate().map(row).collect();
     let mut open: Vec<&mut Row> = rows.iter_mut().collect();

@@ -163,6 +163,7 @@ impl Ask {
             language: self.language,
             task: self.task,
             initial_prompt: self.initial_prompt.clone(),
+            beam: app.settings().beam,
             ..TranscribeOptions::default()
         };
         Options { vad: app.vad(self.vad), transcribe, align: Align::Auto, diarize: self.diarize, ..Options::default() }

@@ -1,7 +1,7 @@
 //! A form as OpenAI's clients send it, read as a request to the pipeline.
 //!
 //! Beyond OpenAI's fields it takes `align_audio`, `diarize_audio`, `num_speakers`, `min_speakers`, `max_speakers`,
-//! `speaker_changes`, `hotwords`, `batch_size`, `vad_method` and `hf_token`. Fields that nobody knows are ignored; options that contradict one another, or
+//! `speaker_changes`, `hotwords`, `batch_size`, `beam_size`, `patience`, `length_penalty`, `vad_method` and `hf_token`. Fields that nobody knows are ignored; options that contradict one another, or
 //! that the response has no place for, are refused.
 
 use super::{
@@ -18,6 +18,7 @@ use crate::{
     engine::{Align, Options},
     http::{
         app::App,
+        choice::beam_at,
         failure::Failure,
         fields::{Fields, quoted},
         form::Form,
@@ -235,7 +236,8 @@ fn language(fields: &mut Fields) -> Option<Language> {
 
 /// What the pipeline is to do, as far as single fields say it.
 fn options(fields: &mut Fields, app: &App) -> Options {
-    let defaults = TranscribeOptions::default();
+    let options = app.options(fields);
+    let defaults = options.transcribe;
     let temperature = fields.number("temperature", 0.0..=1.0).unwrap_or(0.0) as f32;
     let mut words: Vec<String> = fields.texts("keywords");
     words.extend(fields.text("hotwords"));
@@ -245,10 +247,11 @@ fn options(fields: &mut Fields, app: &App) -> Options {
         initial_prompt: fields.text("prompt"),
         hotwords: (!words.is_empty()).then(|| words.join(", ")),
         batch_size: batch_size.unwrap_or(app.settings().batch_size),
+        beam: beam_at(temperature, defaults.beam, fields),
         ..defaults
     };
     let align = if fields.boolean("align_audio").unwrap_or(true) { Align::Auto } else { Align::Off };
-    Options { transcribe, align, ..app.options(fields) }
+    Options { transcribe, align, ..options }
 }
 
 /// The temperature asked for, then the higher ones of the defaults, for text that passes no quality threshold.
@@ -272,12 +275,17 @@ mod tests {
         device::Compute,
         engine::{Engine, EngineOptions},
         settings::Settings,
+        stages::beam::Beam,
         weights::{Store, StoreOptions},
     };
 
     fn app() -> App {
+        app_with(Settings::default())
+    }
+
+    fn app_with(settings: Settings) -> App {
         let store = Store::open(&StoreOptions { offline: true, quiet: true, ..StoreOptions::default() }).unwrap();
-        App::new(Engine::new(store, Compute::cpu(), EngineOptions::default()), Settings::default())
+        App::new(Engine::new(store, Compute::cpu(), EngineOptions::default()), settings)
     }
 
     /// A form of these fields; text stands for the file.
@@ -345,6 +353,41 @@ mod tests {
         assert_eq!((transcribe.batch_size, ask.options.align, ask.options.vad.onset), (4, Align::Off, 0.7));
         assert_eq!(ask.options.diarize.and_then(|speakers| speakers.max_speakers), Some(3));
         assert_eq!(ask.hub_token.as_ref().map(Secret::expose), Some("secret"));
+    }
+
+    #[actix_web::test]
+    async fn chunks_are_searched_as_asked() {
+        let beam = asked(&[("beam_size", "5")]).await.options.transcribe.beam;
+        assert_eq!(beam, Beam { size: 5, ..Beam::default() });
+        let all = [("beam_size", "3"), ("patience", "0.1"), ("length_penalty", "1")];
+        let beam = asked(&all).await.options.transcribe.beam;
+        assert_eq!(beam, Beam { size: 3, patience: 0.1, length_penalty: Some(1.0) });
+        assert_eq!(asked(&[("beam_size", "1"), ("patience", "1")]).await.options.transcribe.beam, Beam::default());
+        for (fields, param) in [
+            (&[("beam_size", "17")][..], "beam_size"),
+            (&[("beam_size", "0")], "beam_size"),
+            (&[("beam_size", "5"), ("temperature", "0.2")], "beam_size"),
+            (&[("beam_size", "5"), ("patience", "0")], "patience"),
+            (&[("patience", "2")], "patience"),
+            (&[("beam_size", "5"), ("length_penalty", "1.5")], "length_penalty"),
+            (&[("beam_size", "1"), ("length_penalty", "0.5")], "length_penalty"),
+        ] {
+            assert_eq!(refused(fields).await.0, param, "{fields:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn the_service_s_own_search_is_for_requests_that_name_none() {
+        let own = Beam { size: 4, patience: 2.0, length_penalty: Some(0.5) };
+        let app = app_with(Settings { beam: own, ..Settings::default() });
+        let read = async |fields: &[(&str, &str)]| {
+            let fields = [&[("model", "whisper-1")], fields].concat();
+            Ask::transcription(&form(&app, &fields).await, &app).unwrap().options.transcribe.beam
+        };
+        assert_eq!(read(&[]).await, own);
+        assert_eq!(read(&[("beam_size", "2")]).await, Beam { size: 2, ..own });
+        assert_eq!(read(&[("beam_size", "1")]).await, Beam::default());
+        assert_eq!(read(&[("temperature", "0.4")]).await, Beam::default(), "texts are drawn from the start");
     }
 
     #[actix_web::test]

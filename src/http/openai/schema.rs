@@ -103,6 +103,16 @@ pub struct TranscriptionForm {
     /// Beyond OpenAI: chunks that are written side by side.
     #[schema(nullable = false, minimum = 1, maximum = 256)]
     pub batch_size: Option<u32>,
+    /// Beyond OpenAI: texts of a chunk that are followed side by side; without it, the service's own number, 1 where nothing else is set.
+    #[schema(nullable = false, minimum = 1, maximum = 16)]
+    pub beam_size: Option<u32>,
+    /// Beyond OpenAI: the search of a chunk ends when `beam_size` times this many texts have ended; with `beam_size` above 1.
+    #[schema(nullable = false, minimum = 0.1, maximum = 10.0, default = 1.0)]
+    pub patience: Option<f64>,
+    /// Beyond OpenAI: of the texts found, the one is kept whose log-probability over ((5 + tokens) / 6)^`length_penalty` is highest, without
+    /// it over the number of tokens; with `beam_size` above 1.
+    #[schema(nullable = false, minimum = 0.0, maximum = 1.0)]
+    pub length_penalty: Option<f64>,
     /// Beyond OpenAI: the network that finds speech, `silero` or `pyannote`; without it, the service's own.
     #[schema(nullable = false, pattern = "^(silero|pyannote)$")]
     pub vad_method: Option<String>,
@@ -163,6 +173,16 @@ pub struct TranslationForm {
     /// Beyond OpenAI: chunks that are written side by side.
     #[schema(nullable = false, minimum = 1, maximum = 256)]
     pub batch_size: Option<u32>,
+    /// Beyond OpenAI: texts of a chunk that are followed side by side; without it, the service's own number, 1 where nothing else is set.
+    #[schema(nullable = false, minimum = 1, maximum = 16)]
+    pub beam_size: Option<u32>,
+    /// Beyond OpenAI: the search of a chunk ends when `beam_size` times this many texts have ended; with `beam_size` above 1.
+    #[schema(nullable = false, minimum = 0.1, maximum = 10.0, default = 1.0)]
+    pub patience: Option<f64>,
+    /// Beyond OpenAI: of the texts found, the one is kept whose log-probability over ((5 + tokens) / 6)^`length_penalty` is highest, without
+    /// it over the number of tokens; with `beam_size` above 1.
+    #[schema(nullable = false, minimum = 0.0, maximum = 1.0)]
+    pub length_penalty: Option<f64>,
     /// Beyond OpenAI: the network that finds speech, `silero` or `pyannote`; without it, the service's own.
     #[schema(nullable = false, pattern = "^(silero|pyannote)$")]
     pub vad_method: Option<String>,

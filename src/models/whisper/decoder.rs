@@ -1,8 +1,9 @@
 //! Whisper's decoder with keys and values kept in caches that the caller owns.
 //!
-//! Rows of a batch live in numbered slots. A slot holds one chunk's cross-attention keys and values and the
-//! self-attention keys and values of the tokens decoded so far, so a row can leave, and another take its slot, without
-//! anything being copied.
+//! Chunks and texts live in numbered slots of their own. A chunk's slot holds the cross-attention keys and values of its audio,
+//! a text's the self-attention keys and values of the tokens decoded so far, so a row can leave, and another take its slot,
+//! without anything being copied. Several texts may hear one chunk, and a text may go on where another one stands: what both
+//! begin with stays where it is ([`KvCache::follow`]).
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -14,23 +15,49 @@ use super::{
 use crate::{
     models::layers::{layer_norm, linear_in},
     ops::{
-        self, Int8Cache, LayerNorm, Linear, Precision, Slot, Slots,
+        self, Ancestors, Int8Cache, LayerNorm, Linear, Precision, Slot, Slots,
         profile::{self, Class, Stage, Work},
     },
 };
 
-/// Keys and values of all layers for a fixed number of slots.
+/// Keys and values of all layers for a number of chunks and texts.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
-    lengths: Vec<usize>,
+    texts: Vec<Text>,
+    /// Slots of chunks.
+    slots: usize,
     /// Cross-attention positions: 1500.
     source_length: usize,
 }
 
+/// What the slot of a text holds.
+#[derive(Debug, Clone)]
+struct Text {
+    /// Tokens decoded.
+    length: usize,
+    /// The slot of the chunk that it hears.
+    chunk: usize,
+    /// The slots of its keys so far; empty where all lie in its own.
+    ancestors: Vec<u32>,
+}
+
+impl Text {
+    fn new(chunk: usize) -> Self {
+        Self { length: 0, chunk, ancestors: Vec::new() }
+    }
+
+    /// A text that goes on where this one, in slot `own`, stands.
+    fn heir(&self, own: usize) -> Self {
+        let mut heir = self.clone();
+        heir.ancestors.resize(self.length, own as u32);
+        heir
+    }
+}
+
 #[derive(Debug)]
 struct LayerCache {
-    keys: Tensor,   // (S, target positions, d_model)
+    keys: Tensor,   // (texts, target positions, d_model)
     values: Tensor, // the same
     cross: CrossCache,
 }
@@ -97,61 +124,123 @@ fn grown(old: &Tensor, slots: usize) -> Result<Tensor> {
 }
 
 impl KvCache {
-    /// Empty caches for `slots` rows, of a decoder whose products on the CPU are made in this precision.
+    /// Empty caches for `slots` chunks and as many texts, each of which hears the chunk of its number, of a decoder whose products
+    /// on the CPU are made in this precision.
     pub fn new(config: &Config, slots: usize, dtype: DType, device: &Device, precision: Precision) -> Result<Self> {
         let (heads, positions) = (config.decoder_attention_heads, config.max_source_positions);
         // Where products are narrow, so are the caches.
         let dtype = if precision == Precision::Float32 { dtype } else { ops::cache_dtype(dtype, device) };
-        let zeros = |positions: usize| Tensor::zeros((slots, positions, config.d_model), dtype, device);
+        let own = || ops::empty_cache((slots, config.max_target_positions, config.d_model), dtype, device);
+        let zeros = || Tensor::zeros((slots, positions, config.d_model), dtype, device);
         let cross = || -> Result<CrossCache> {
             Ok(if precision == Precision::Int8 {
                 CrossCache::Int8(Int8Cache::new(slots, positions, heads, config.d_model / heads))
             } else {
-                CrossCache::Plain { keys: zeros(positions)?, values: zeros(positions)? }
+                CrossCache::Plain { keys: zeros()?, values: zeros()? }
             })
         };
-        let layer = |_| {
-            let (keys, values) = (zeros(config.max_target_positions)?, zeros(config.max_target_positions)?);
-            Ok(LayerCache { keys, values, cross: cross()? })
-        };
+        let layer = |_| Ok(LayerCache { keys: own()?, values: own()?, cross: cross()? });
         Ok(Self {
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
-            lengths: vec![0; slots],
+            texts: (0..slots).map(Text::new).collect(),
+            slots,
             source_length: config.max_source_positions,
         })
     }
 
-    /// How many rows it holds.
+    /// How many chunks it holds.
     pub fn slots(&self) -> usize {
-        self.lengths.len()
+        self.slots
     }
 
-    /// Tokens decoded in `slot`.
-    pub fn length(&self, slot: usize) -> usize {
-        self.lengths[slot]
+    /// How many texts it holds.
+    pub fn texts(&self) -> usize {
+        self.texts.len()
     }
 
-    /// Makes room for `slots` rows in all; the present ones stay as they are.
+    /// Tokens decoded in the slot `text`.
+    pub fn length(&self, text: usize) -> usize {
+        self.texts[text].length
+    }
+
+    /// Makes room for `slots` chunks in all, and as many texts at least; the present ones stay as they are.
     pub fn grow(&mut self, slots: usize) -> Result<()> {
-        if slots > self.slots() {
+        if slots > self.slots {
             for layer in &mut self.layers {
-                layer.keys = grown(&layer.keys, slots)?;
-                layer.values = grown(&layer.values, slots)?;
                 layer.cross.grow(slots)?;
             }
-            self.lengths.resize(slots, 0);
+            self.slots = slots;
+        }
+        self.grow_texts(slots)
+    }
+
+    /// Makes room for `count` texts in all; the present ones stay as they are.
+    pub fn grow_texts(&mut self, count: usize) -> Result<()> {
+        let texts = &self.texts;
+        let more = |old: &Tensor| -> Result<Tensor> {
+            let (_, positions, size) = old.dims3()?;
+            let new = ops::empty_cache((count, positions, size), old.dtype(), old.device())?;
+            for (slot, text) in texts.iter().enumerate().filter(|(_, text)| text.length > 0) {
+                let written = old.narrow(0, slot, 1)?.narrow(1, 0, text.length)?.contiguous()?;
+                new.narrow(0, slot, 1)?.slice_set(&written, 1, 0)?;
+            }
+            Ok(new)
+        };
+        if count > self.texts.len() {
+            for layer in &mut self.layers {
+                layer.keys = more(&layer.keys)?;
+                layer.values = more(&layer.values)?;
+            }
+            self.texts.extend((self.texts.len()..count).map(Text::new));
         }
         Ok(())
     }
 
-    /// The rows in `slots` hold so many tokens more.
-    pub fn advance(&mut self, slots: &[usize], tokens: usize) {
-        slots.iter().for_each(|&slot| self.lengths[slot] += tokens);
+    /// The `texts` hold so many tokens more.
+    pub fn advance(&mut self, texts: &[usize], tokens: usize) {
+        for &slot in texts {
+            let text = &mut self.texts[slot];
+            text.length += tokens;
+            if !text.ancestors.is_empty() {
+                text.ancestors.resize(text.length, slot as u32);
+            }
+        }
     }
 
-    /// Forgets the tokens of `slot` and keeps its audio.
-    pub fn rewind(&mut self, slot: usize) {
-        self.lengths[slot] = 0;
+    /// Forgets the tokens of the slot `text`, which goes on to hear the same chunk.
+    pub fn rewind(&mut self, text: usize) {
+        self.begin(text, self.texts[text].chunk);
+    }
+
+    /// The slot `text` holds nothing yet, and hears the chunk in the slot `chunk`.
+    pub fn begin(&mut self, text: usize, chunk: usize) {
+        self.texts[text] = Text::new(chunk);
+    }
+
+    /// Texts go on where others stand: the first slot of each pair where the second one does, all at once. Nothing is copied
+    /// but the table of where their keys lie. Texts of one family are equally long, so no key that one of them reads is
+    /// written again; a family must go, or begin anew, as a whole.
+    pub fn follow(&mut self, heirs: &[(usize, usize)]) {
+        let moved = heirs.iter().filter(|(text, parent)| text != parent);
+        let moved: Vec<(usize, Text)> = moved.map(|&(text, parent)| (text, self.texts[parent].heir(parent))).collect();
+        moved.into_iter().for_each(|(text, heir)| self.texts[text] = heir);
+    }
+
+    /// Where the keys of a text lie once it holds so many `tokens` more.
+    pub(super) fn own(&self, text: usize, tokens: usize) -> (Slot, Option<Ancestors>) {
+        let Text { length, ancestors, .. } = &self.texts[text];
+        let slot = Slot { index: text, length: length + tokens };
+        (slot, (!ancestors.is_empty()).then(|| ancestors.as_slice().into()))
+    }
+
+    /// Where those of its audio lie.
+    pub(super) fn source(&self, text: usize) -> Slot {
+        Slot { index: self.texts[text].chunk, length: self.source_length }
+    }
+
+    /// Positions that a text may have.
+    pub(super) fn positions(&self) -> Result<usize> {
+        self.layers.first().map_or(Ok(0), |layer| layer.keys.dim(1))
     }
 }
 
@@ -258,7 +347,7 @@ impl Decoder {
         })
     }
 
-    /// Puts the audio `features` (B, 1500, d_model) of B chunks into `slots` and forgets what these held.
+    /// Puts the audio `features` (B, 1500, d_model) of B chunks into `slots` and forgets the texts that heard what was there.
     pub fn listen(&self, features: &Tensor, slots: &[usize], cache: &mut KvCache) -> Result<()> {
         let _stage = profile::stage(Stage::CrossKeys);
         let places = slots.iter().map(|&index| Slot { index, length: cache.source_length }).collect();
@@ -267,20 +356,24 @@ impl Decoder {
             let (keys, values) = (block.cross.key.forward(features)?, block.cross.value.forward(features)?);
             layer.cross.set(&keys, &values, &places)?;
         }
-        slots.iter().for_each(|&slot| cache.rewind(slot));
+        cache
+            .texts
+            .iter_mut()
+            .filter(|text| slots.contains(&text.chunk))
+            .for_each(|text| *text = Text::new(text.chunk));
         Ok(())
     }
 
-    /// Feeds T further tokens to each row: `tokens` holds B times T ids, row after row, for the rows in `slots`.
+    /// Feeds T further tokens to each row: `tokens` holds B times T ids, row after row, for the `texts`.
     /// Returns the normed states (B, T, d_model).
     ///
     /// # Errors
     /// When a row would grow past the decoder's positions.
-    pub fn forward(&self, tokens: &[u32], slots: &[usize], cache: &mut KvCache) -> Result<Tensor> {
-        self.run(tokens, slots, cache, None, &[]).map(|(states, _)| states)
+    pub fn forward(&self, tokens: &[u32], texts: &[usize], cache: &mut KvCache) -> Result<Tensor> {
+        self.run(tokens, texts, cache, None, &[]).map(|(states, _)| states)
     }
 
-    /// Feeds the T `tokens` to the row in `slot` and returns the normed states (1, T, d_model) and the cross-attention of
+    /// Feeds the T `tokens` to the slot `text` and returns the normed states (1, T, d_model) and the cross-attention of
     /// `heads`, renormalised over the first `source_length` audio positions: softmax weights (heads, T, source_length).
     ///
     /// # Errors
@@ -288,27 +381,28 @@ impl Decoder {
     pub fn watch(
         &self,
         tokens: &[u32],
-        slot: usize,
+        text: usize,
         cache: &mut KvCache,
         source_length: usize,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Tensor)> {
-        let place = Slots::new(vec![Slot { index: slot, length: source_length }], self.positions.device())?;
-        let (states, weights) = self.run(tokens, &[slot], cache, Some(&place), heads)?;
+        let place = Slot { length: source_length, ..cache.source(text) };
+        let place = Slots::new(vec![place], self.positions.device())?;
+        let (states, weights) = self.run(tokens, &[text], cache, Some(&place), heads)?;
         Ok((states, Tensor::cat(&weights, 1)?.squeeze(0)?))
     }
 
     fn run(
         &self,
         tokens: &[u32],
-        slots: &[usize],
+        texts: &[usize],
         cache: &mut KvCache,
         watched: Option<&Slots>,
         heads: &[(usize, usize)],
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let step = self.plan(tokens, slots, cache)?.on(self.positions.device())?;
+        let step = self.plan(tokens, texts, cache)?.on(self.positions.device())?;
         let result = self.run_step(&step, cache, watched, heads)?;
-        cache.advance(slots, tokens.len() / slots.len().max(1));
+        cache.advance(texts, tokens.len() / texts.len().max(1));
         Ok(result)
     }
 
@@ -333,12 +427,12 @@ impl Decoder {
         Ok((self.norm.forward(&x)?, weights))
     }
 
-    /// What [`Decoder::forward`] puts on the device for these tokens and slots.
+    /// What [`Decoder::forward`] puts on the device for these tokens and texts.
     ///
     /// # Errors
     /// When a row would grow past the decoder's positions.
-    pub fn plan(&self, tokens: &[u32], slots: &[usize], cache: &KvCache) -> Result<StepPlan> {
-        StepPlan::new(tokens, slots, &cache.lengths, self.positions.dim(0)?, cache.source_length)
+    pub fn plan(&self, tokens: &[u32], texts: &[usize], cache: &KvCache) -> Result<StepPlan> {
+        StepPlan::new(tokens, texts, cache)
     }
 
     /// As [`Decoder::forward`], for a plan whose words are on the device already, at the start of `words` (u32). The caller says

@@ -33,6 +33,8 @@ pub struct CachedAttention {
     pub limit: usize,
     /// Whether a query sees only what goes before it.
     pub causal: bool,
+    /// Whether keys of a row may lie in other rows' slots.
+    pub shared: bool,
     /// The type of all.
     pub dtype: DType,
 }
@@ -51,23 +53,25 @@ impl CachedAttention {
         if splits == 1 { 1 } else { self.rows * self.time * self.heads * splits * PARTIAL }
     }
 
-    /// The launches: q, keys, values, slots (B, 2) of u32 (index, length), out (B, T, H*64), and the workspace of f32.
+    /// The launches: q, keys, values, slots (B, 2) of u32 (index, length), holders (B, limit) of u32 (the slot of each key;
+    /// read where keys are `shared`), out (B, T, H*64), and the workspace of f32.
     ///
     /// # Errors
     /// For number types that no kernel reads.
     pub fn launches(
         &self,
-        [q, keys, values, slots, out, workspace]: [Argument; 6],
+        [q, keys, values, slots, holders, out, workspace]: [Argument; 7],
     ) -> Result<impl Iterator<Item = Launch>> {
         let (queries, splits, suffix) = (self.rows * self.time, self.splits(), suffix(self.dtype)?);
-        let causal = Argument::I32(self.causal.into());
+        let [causal, shared] = [self.causal, self.shared].map(|flag| Argument::I32(flag.into()));
+        let (time, limit) = (int(self.time)?, int(self.limit)?);
         let attend = Launch {
             file: "cached_attention",
             kernel: format!("cached_attention_{suffix}"),
             grid: [queries, self.heads, splits],
             block: THREADS,
             shared: 0,
-            arguments: vec![q, keys, values, slots, out, workspace, int(self.time)?, int(self.limit)?, causal],
+            arguments: vec![q, keys, values, slots, holders, out, workspace, time, limit, causal, shared],
         };
         let combine = Launch {
             file: "cached_attention",
@@ -83,8 +87,14 @@ impl CachedAttention {
 
 #[cfg(feature = "cuda")]
 impl CachedAttention {
-    /// Attends on the GPU: q, keys and values, and `slots` (B, 2), which is there, too.
-    pub(in crate::ops) fn run(&self, tensors: [(&CudaStorage, &Layout); 3], slots: &Tensor) -> Result<CudaStorage> {
+    /// Attends on the GPU: q, keys and values, and `slots` (B, 2) and `holders` (B, limit), which are there, too.
+    pub(in crate::ops) fn run(
+        &self,
+        tensors: [(&CudaStorage, &Layout); 3],
+        (slots, holders): (&Tensor, Option<&Tensor>),
+    ) -> Result<CudaStorage> {
+        // What is not read has an address, too.
+        let (holders, holders_layout) = holders.unwrap_or(slots).storage_and_layout();
         let (slots, slots_layout) = slots.storage_and_layout();
         let gpu = tensors[0].0.device.clone();
         let mut out = device::empty(&gpu, self.rows * self.time * self.heads * SIZE, self.dtype)?;
@@ -97,6 +107,7 @@ impl CachedAttention {
             buffers.read(keys, keys_layout)?,
             buffers.read(values, values_layout)?,
             buffers.read(device::on_gpu(&slots)?, slots_layout)?,
+            buffers.read(device::on_gpu(&holders)?, holders_layout)?,
             buffers.fill(&mut out)?,
             buffers.fill(&mut workspace)?,
         ];

@@ -8,7 +8,7 @@ use palabra::{
     language::Language,
     stages::{
         batch::Batch,
-        row::Row,
+        row::{Row, Seat},
         script::Script,
         transcribe::{TranscribeOptions, Transcriber},
     },
@@ -45,7 +45,7 @@ impl Writing {
     /// # Errors
     /// When a tensor operation fails.
     pub fn begin(&mut self) -> Result<()> {
-        self.rows.iter_mut().for_each(|row| row.sampled.clear());
+        self.rows.iter_mut().for_each(Row::clear);
         self.finished = self.batch.begin(&mut self.rows.iter_mut().collect::<Vec<_>>())?;
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Writing {
     /// What the first row has written, with the end where it came to that.
     pub fn text(&self) -> Vec<u32> {
         let end = self.finished.first().copied().unwrap_or(false).then_some(self.end);
-        self.rows.first().map(|row| row.sampled.clone()).unwrap_or_default().into_iter().chain(end).collect()
+        self.rows.first().map(Row::tokens).unwrap_or_default().into_iter().chain(end).collect()
     }
 }
 
@@ -73,5 +73,5 @@ impl Writing {
 /// When the checkpoint cannot write so.
 pub fn row(transcriber: &Transcriber, input: &Input, index: usize) -> Result<Row> {
     let script = Script::new(transcriber, &TranscribeOptions::default())?;
-    Ok(Row::new(input.chunk(index), script, index, index, Language::ENGLISH))
+    Ok(Row::new(input.chunk(index), script, index, Seat::single(index), Language::ENGLISH))
 }
