@@ -28,8 +28,9 @@ pub(super) fn transcriber(store: &Store, folder: &Path, compute: &Compute) -> Re
     let file = match kept(store, folder) {
         Ok(file) => file,
         Err(reason) => {
+            let transcriber = load::transcriber(folder, compute)?;
             tracing::warn!("every start quantizes this model anew, since its int8 form cannot be kept: {reason}");
-            return load::transcriber(folder, compute);
+            return Ok(transcriber);
         }
     };
     load::transcriber_of(folder, &file, compute).or_else(|reason| {

@@ -137,7 +137,8 @@ mod tests {
     /// The definition of [`largest`].
     fn sorted(logits: &[f32], count: usize) -> Vec<usize> {
         let mut indexes: Vec<usize> = (0..logits.len()).filter(|&index| logits[index] > f32::NEG_INFINITY).collect();
-        indexes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        // Zero equals minus zero.
+        indexes.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap());
         indexes.truncate(count);
         indexes
     }

@@ -5,6 +5,7 @@
 //! type and is the oracle of the tests, and a fast path for f32 on the CPU. What a GPU would do in many small kernels has one
 //! of its own in `kernels/` ([`kernels`]).
 pub mod add_bias;
+mod append;
 pub mod attention;
 pub mod best_paths;
 #[cfg(target_arch = "x86_64")]
