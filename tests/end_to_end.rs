@@ -8,6 +8,8 @@ mod bench;
 mod command;
 #[path = "end_to_end/endings.rs"]
 mod endings;
+#[path = "end_to_end/int8.rs"]
+mod int8;
 #[path = "end_to_end/options.rs"]
 mod options;
 #[path = "end_to_end/profile.rs"]
@@ -32,5 +34,6 @@ fn main() {
     trials.extend(endings::trials(&needs));
     trials.extend(bench::trials(&needs));
     trials.extend(profile::trials(&needs));
+    trials.extend(int8::trials(&needs));
     libtest_mimic::run(&arguments, trials).exit()
 }

@@ -304,7 +304,7 @@ impl TranscribeArguments {
     }
 }
 
-/// Starts the threads that all computing shares.
+/// Starts the threads that all computing shares; to be called before any other thread is started.
 ///
 /// # Errors
 /// [`Error::Request`] for a number that cannot be, [`Error::Machine`] when the machine has no room for them.
@@ -314,10 +314,22 @@ pub fn start_threads(threads: Option<usize>) -> Result<()> {
         Some(threads) if !(1..=MOST_THREADS).contains(&threads) => {
             Err(Error::Request(format!("--threads must lie between 1 and {MOST_THREADS}, not be {threads}")))
         }
-        Some(threads) => rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|reason| Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))),
+        Some(threads) => {
+            limit_candle(threads);
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|reason| {
+                Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))
+            })
+        }
+    }
+}
+
+/// Candle spreads its own element-wise operations over threads of its own, as many as this variable says when the first of them
+/// runs; else as many as there are cores, whatever the user asked for.
+fn limit_candle(threads: usize) {
+    const VARIABLE: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: no other thread runs yet that could read the environment.
+        unsafe { std::env::set_var(VARIABLE, threads.to_string()) };
     }
 }
 

@@ -12,7 +12,7 @@ use palabra::{
     weights::{Store, StoreOptions},
 };
 
-use super::{Global, exit_code, report, start_service_log, streams};
+use super::{Global, arguments::start_threads, exit_code, report, start_service_log, streams};
 
 /// Serve transcription over HTTP.
 #[derive(Debug, Args)]
@@ -50,7 +50,8 @@ People read http://127.0.0.1:8000/docs, programs /openapi.json, probes /live and
 /// # Errors
 /// What keeps the service from running.
 pub fn run(arguments: &ServeArguments, global: &Global, store: &StoreOptions) -> anyhow::Result<ExitCode> {
-    let settings = settings(arguments);
+    // Before what follows starts threads of its own.
+    let settings = settings(arguments).and_then(|settings| start_threads(settings.threads).map(|()| settings));
     let json = global.json_log || settings.as_ref().is_ok_and(|settings| settings.log_format == LogFormat::Json);
     let endpoint = settings.as_ref().ok().and_then(|settings| settings.otlp_endpoint.as_ref());
     let traces = endpoint.map(Exporter::to).transpose();
@@ -82,11 +83,6 @@ fn settings(arguments: &ServeArguments) -> Result<Settings> {
 }
 
 fn engine(settings: &Settings, store: &StoreOptions) -> Result<Engine> {
-    if let Some(threads) = settings.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|reason| {
-            Error::Machine(format!("{threads} threads cannot be started ({reason}); ask for fewer"))
-        })?;
-    }
     let devices = Devices::open(&settings.device, settings.compute_type)?;
     // Many requests load at once; their bars would be a muddle.
     let store = Store::open(&StoreOptions { quiet: true, ..store.clone() })?;

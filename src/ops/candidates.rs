@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::{
     choose_token::{Choice, Chosen, Masks},
     logits::{largest, log_sum_exp},
+    profile::{self, Class, Stage, Work},
 };
 
 /// For every row of logits (N, vocabulary) the `counts` likeliest tokens of all that its choice allows, the likeliest first and of
@@ -31,6 +32,8 @@ pub fn candidates(logits: &Tensor, masks: &Masks, choices: &[Choice], counts: &[
     if choices.iter().zip(counts).any(drawn) {
         bail!("several candidates cannot be drawn by a temperature");
     }
+    let _stage = profile::stage(Stage::Choice);
+    let _timed = profile::span(Class::Choice, || Work::pass(0, logits.elem_count() * logits.dtype().size_in_bytes()));
     let logits = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
     let (storage, layout) = logits.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("logits could not be read back") };

@@ -182,6 +182,7 @@ impl KvCache {
             let new = ops::empty_cache((count, positions, size), old.dtype(), old.device())?;
             for (slot, text) in texts.iter().enumerate().filter(|(_, text)| text.length > 0) {
                 let written = old.narrow(0, slot, 1)?.narrow(1, 0, text.length)?.contiguous()?;
+                let _timed = profile::span(Class::CacheCopy, || Work::over(&written));
                 new.narrow(0, slot, 1)?.slice_set(&written, 1, 0)?;
             }
             Ok(new)
