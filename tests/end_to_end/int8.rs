@@ -12,7 +12,7 @@ use crate::{
 pub fn trials(needs: &Needs) -> Vec<Trial> {
     vec![
         #[cfg(unix)]
-        trial("the_int8_form_of_a_model_is_kept_and_mended", &needs.tiny, |folder| kept(folder)),
+        trial("the_int8_form_of_a_model_is_kept_and_mended", &needs.tiny, |folder| kept(&folder)),
         trial("the_limit_of_instructions_is_kept_or_refused", &needs.tiny, |_| limits()),
     ]
 }

@@ -55,9 +55,9 @@ impl Quantized {
         let parts = panels.zip(self.offsets.par_iter_mut()).zip(self.scales.par_chunks_mut(PANEL));
         parts.enumerate().for_each(|(index, ((panel, offsets), scales))| {
             let (mut values, mut quantized) = (vec![0.0; inputs], vec![0; inputs]);
-            for column in 0..PANEL.min(outputs - index * PANEL) {
+            for (column, scale) in scales.iter_mut().enumerate().take(outputs - index * PANEL) {
                 row(index * PANEL + column, &mut values);
-                scales[column] = dispatch(Quantize { values: &values, target: &mut quantized, flip: 0 });
+                *scale = dispatch(Quantize { values: &values, target: &mut quantized, flip: 0 });
                 set_column(bytes_mut(panel), offsets, column, &quantized);
             }
         });

@@ -145,7 +145,7 @@ unsafe fn avx2_rows<const R: usize>(rows: Block<'_>, first: usize, panel: &[Line
         // SAFETY: as above; four words of a group widen to one vector.
         unsafe {
             // Of each column two sums: of its elements 0 and 1, and of 2 and 3.
-            let mut sums = [[_mm256_setzero_si256(); 4]; R];
+            let mut sums = [[_mm256_setzero_si256(); R]; 4];
             let mut weights = panel.as_ptr().cast::<__m128i>().add(4 * half);
             for group in 0..rows.lines * 16 {
                 let mut row_words = [_mm256_setzero_si256(); R];
@@ -153,18 +153,17 @@ unsafe fn avx2_rows<const R: usize>(rows: Block<'_>, first: usize, panel: &[Line
                     let word = rows.memory.as_ptr().add((first + r) * rows.lines).cast::<i32>().add(group);
                     *row_word = _mm256_cvtepi8_epi16(_mm_set1_epi32(word.read()));
                 }
-                for quarter in 0..4 {
+                for (quarter, sums) in sums.iter_mut().enumerate() {
                     let columns = _mm256_cvtepi8_epi16(*weights.add(quarter));
-                    for r in 0..R {
-                        let products = _mm256_madd_epi16(row_words[r], columns);
-                        sums[r][quarter] = _mm256_add_epi32(sums[r][quarter], products);
+                    for (sum, row_word) in sums.iter_mut().zip(row_words) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(row_word, columns));
                     }
                 }
                 weights = weights.add(8);
             }
-            for (sums, out) in sums.iter().zip(&mut *out) {
+            for (r, out) in out.iter_mut().enumerate().take(R) {
                 for pair in 0..2 {
-                    let added = _mm256_hadd_epi32(sums[2 * pair], sums[2 * pair + 1]);
+                    let added = _mm256_hadd_epi32(sums[2 * pair][r], sums[2 * pair + 1][r]);
                     let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(added);
                     _mm256_storeu_si256(out[16 * half + 8 * pair..].as_mut_ptr().cast(), ordered);
                 }
