@@ -12,8 +12,9 @@
 // reads 4 neighbouring keys and a block 16, in two keys per turn to keep loads in flight. Where there are few rows, the keys
 // are split between blocks, which leave partial results for `combine_splits`; the number of splits does not depend on the
 // lengths, so a step has the same launches whatever has been written so far.
-// Bound by memory: 4 FLOP for each byte of an f16 cache. 16 x 64 + 32 floats of shared memory (4.2 KiB) and 40 to 56 registers
-// let 9 to 12 blocks share a multiprocessor: over 1,100 threads with 64 bytes each in flight, which is what a memory of 3 TB/s asks for.
+// Bound by memory: 4 FLOP for each byte of an f16 cache. 16 x 64 + 32 floats of shared memory (4.2 KiB) and 48 to 57 registers
+// (64 to 72 in f32) let 8 to 10 blocks share a multiprocessor: over 1,000 threads with 64 bytes each in flight, which is what a memory
+// of 3 TB/s asks for. Told that one block is enough, the compiler spills none of them.
 #include "common.cuh"
 
 constexpr int SIZE = 64, LANES = 8, THREADS = 128, GROUPS = THREADS / LANES, TURN = 2;
@@ -108,7 +109,7 @@ template <class E> __device__ __forceinline__ void combine(const float* partial,
 }
 
 #define CACHED_ATTENTION(suffix, E)                                                                                    \
-    extern "C" __global__ void __launch_bounds__(THREADS) cached_attention_##suffix(                                   \
+    extern "C" __global__ void __launch_bounds__(THREADS, 1) cached_attention_##suffix(                                \
         const E* __restrict__ q, const E* __restrict__ keys, const E* __restrict__ values,                             \
         const unsigned* __restrict__ slots, const unsigned* __restrict__ holders, E* __restrict__ out,                 \
         float* __restrict__ partial, int time, int limit, int causal, int shared) {                                    \
