@@ -195,22 +195,24 @@ impl Weights {
 
 impl PackedDirection {
     fn new(direction: &Direction) -> Result<Self> {
-        let matrix = Tensor::cat(&[&direction.weight_ih, &direction.weight_hh], 1)?;
-        let (gates, depth) = matrix.dims2()?;
-        let values = matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let bias = direction.bias.to_vec1::<f32>()?;
-        let row = |output: usize| gate_order(output, gates / 4);
-        Ok(Self {
-            matrix: Packed::new(gates, depth, |output, input| values[row(output) * depth + input]),
-            bias: (0..gates).map(|output| bias[row(output)]).collect(),
-        })
+        let (rows, bias) = in_tiles(direction)?;
+        let depth = rows.first().map_or(0, Vec::len);
+        Ok(Self { matrix: Packed::new(rows.len(), depth, |output, input| rows[output][input]), bias })
     }
 }
 
-/// Which of PyTorch's rows becomes output `output`: column c of a tile is gate c / UNITS of the tile's unit c % UNITS.
-pub(super) fn gate_order(output: usize, hidden: usize) -> usize {
-    let (tile, column) = (output / TILE, output % TILE);
-    column / UNITS * hidden + tile * UNITS + column % UNITS
+/// The rows of `[W, R]` and the elements of b in tiles of [`TILE`] gates: column c of a tile is gate c / UNITS of the tile's unit
+/// c % UNITS.
+pub(super) fn in_tiles(direction: &Direction) -> Result<(Vec<Vec<f32>>, Vec<f32>)> {
+    let matrix = Tensor::cat(&[&direction.weight_ih, &direction.weight_hh], 1)?.to_dtype(DType::F32)?;
+    let (mut rows, bias) = (matrix.to_vec2::<f32>()?, direction.bias.to_vec1::<f32>()?);
+    let (gates, hidden) = (rows.len(), rows.len() / 4);
+    let place = |output: usize| {
+        let (tile, column) = (output / TILE, output % TILE);
+        column / UNITS * hidden + tile * UNITS + column % UNITS
+    };
+    let ordered = (0..gates).map(|output| std::mem::take(&mut rows[place(output)])).collect();
+    Ok((ordered, (0..gates).map(|output| bias[place(output)]).collect()))
 }
 
 /// The fast path: f32 on the CPU.

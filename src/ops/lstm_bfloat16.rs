@@ -1,10 +1,10 @@
 //! The LSTM's walk through time on the processor's unit for bfloat16: inputs, states and weights are rounded to it for the
 //! products; sums, gates and cells are f32. Up to 32 sequences share each step.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::Result;
 
 use super::{
-    lstm::{Direction, TILE, UNITS, activate, gate_order},
+    lstm::{Direction, TILE, UNITS, activate, in_tiles},
     matrix::PANEL,
     narrow::{
         BLOCK_ROWS, Block, Line, TILE_ROWS,
@@ -26,17 +26,10 @@ pub(super) struct Bfloat16Direction {
 
 impl Bfloat16Direction {
     pub(super) fn new(direction: &Direction) -> Result<Self> {
-        let matrix = Tensor::cat(&[&direction.weight_ih, &direction.weight_hh], 1)?;
-        let (gates, depth) = matrix.dims2()?;
-        let values = matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let bias = direction.bias.to_vec1::<f32>()?;
-        let row = |output: usize| gate_order(output, gates / 4);
-        Ok(Self {
-            matrix: Bfloat16Matrix::new(gates, depth, |output, target| {
-                target.copy_from_slice(&values[row(output) * depth..][..depth]);
-            }),
-            bias: (0..gates).map(|output| bias[row(output)]).collect(),
-        })
+        let (rows, bias) = in_tiles(direction)?;
+        let depth = rows.first().map_or(0, Vec::len);
+        let fill = |output: usize, target: &mut [f32]| target.copy_from_slice(&rows[output]);
+        Ok(Self { matrix: Bfloat16Matrix::new(rows.len(), depth, fill), bias })
     }
 }
 

@@ -1,12 +1,15 @@
 //! Dot products of whole tiles in registers (Intel AMX), where the processor has them and the system lets a program use them.
 //! Their intrinsics are not stable, so the loops are written as instructions.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use palabra::ops::instructions::{has_bfloat16_unit, int8_instructions};
+
 use super::dot::Way;
 
 /// Tiles of bf16.
 pub fn bfloat() -> Option<Way> {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if tiles::have(tiles::BFLOAT) {
+    if has_bfloat16_unit() {
         return Some((tiles::bfloat, "AMX-BF16"));
     }
     None
@@ -15,7 +18,7 @@ pub fn bfloat() -> Option<Way> {
 /// Tiles of int8.
 pub fn int8() -> Option<Way> {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if tiles::have(tiles::INT8) {
+    if int8_instructions() == "AMX" {
         return Some((tiles::int8, "AMX-INT8"));
     }
     None
@@ -23,29 +26,12 @@ pub fn int8() -> Option<Way> {
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
-    use std::arch::{asm, x86_64::__cpuid_count};
+    use std::arch::asm;
 
     use super::super::peaks::INSTRUCTIONS;
 
-    /// Bits of leaf 7 in EDX ("Intel 64 and IA-32 Architectures Software Developer's Manual", CPUID).
-    pub const BFLOAT: u32 = 1 << 22;
-    pub const INT8: u32 = 1 << 25;
-    const TILE: u32 = 1 << 24;
-    /// `arch_prctl` and the state that it asks for (Linux, Documentation/arch/x86/xstate.rst).
-    const ASK: libc::c_long = 0x1023;
-    const TILE_DATA: libc::c_long = 18;
     /// A tile instruction takes sixteen cycles, where others take a half.
     const TIMES: usize = INSTRUCTIONS / 4 / 16;
-
-    /// Whether there are tiles of this kind, and this program may use them: a thread that asks asks for all.
-    pub fn have(kind: u32) -> bool {
-        let wanted = kind | TILE;
-        if __cpuid_count(0, 0).eax < 7 || __cpuid_count(7, 0).edx & wanted != wanted {
-            return false;
-        }
-        // SAFETY: the call takes two numbers and changes nothing but what the program may use.
-        unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, TILE_DATA) == 0 }
-    }
 
     /// Palette 1: eight tiles of 16 rows of 64 bytes.
     #[repr(C, align(64))]
@@ -70,7 +56,7 @@ mod tiles {
     /// Runs an instruction on four sums from two pairs of tiles, [`TIMES`] times.
     macro_rules! repeat {
         ($instruction:literal) => {
-            // SAFETY: only offered where `have` says so; the shapes are read, registers are declared, and the tiles are given
+            // SAFETY: only offered where Palabra's own operations use the tiles; the shapes are read, registers are declared, and the tiles are given
             // back at the end.
             unsafe {
                 asm!(
@@ -112,7 +98,7 @@ mod tiles {
 
         #[test]
         fn tiles_of_int8_do_twice_what_those_of_bf16_do() {
-            if have(BFLOAT) && have(INT8) {
+            if super::super::int8().is_some() && super::super::bfloat().is_some() {
                 assert_eq!(int8(), 2.0 * bfloat());
             }
             assert_eq!(size_of::<Shapes>(), 64);
