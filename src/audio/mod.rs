@@ -59,4 +59,29 @@ impl Chunk {
     pub fn span(&self) -> Span {
         Span::new(self.offset, self.offset + self.audio.duration())
     }
+
+    /// What of it comes after `time`, in seconds of the file.
+    pub fn after(&self, time: f64) -> Chunk {
+        let span = Span::new(time, self.span().end).clamp(&self.span());
+        let audio = self.audio.slice(span.shift(-self.offset));
+        let speech = self.speech.iter().map(|speech| speech.clamp(&span)).filter(|speech| speech.duration() > 0.0);
+        Chunk { audio, offset: span.start, speech: speech.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_a_time_keeps_its_place_in_the_file() {
+        let audio = Audio::new((0..320_000).map(|sample| sample as f32).collect());
+        let speech = vec![Span::new(4.0, 6.0), Span::new(7.0, 9.0)];
+        let chunk = Chunk { audio: audio.slice(Span::new(3.0, 10.0)), offset: 3.0, speech };
+        let rest = chunk.after(8.0);
+        assert_eq!((rest.span(), rest.audio.samples()[0]), (Span::new(8.0, 10.0), 128_000.0));
+        assert_eq!(rest.speech, [Span::new(8.0, 9.0)]);
+        assert_eq!(chunk.after(1.0).span(), chunk.span());
+        assert_eq!((chunk.after(12.0).audio.samples().len(), chunk.after(12.0).speech.len()), (0, 0));
+    }
 }

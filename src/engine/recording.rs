@@ -65,9 +65,13 @@ impl<'a> Recording<'a> {
     }
 
     fn submit(&self, tag: usize, chunk: usize, work: Work) {
-        let key = (self.session.request(), chunk);
-        let aligned = self.aligned.clone();
-        let job = Job { key, chunk: self.chunks[chunk].clone(), script: self.script.clone(), aligned, work };
+        self.submit_part(tag, chunk, self.chunks[chunk].clone(), work);
+    }
+
+    /// As [`Recording::submit`], of a chunk that no other has the number of.
+    fn submit_part(&self, tag: usize, number: usize, chunk: Chunk, work: Work) {
+        let key = (self.session.request(), number);
+        let job = Job { key, chunk, script: self.script.clone(), aligned: self.aligned.clone(), work };
         self.session.submit(tag, job);
     }
 
@@ -164,10 +168,22 @@ impl<'a> Recording<'a> {
         let mut timekeeper = Timekeeper::new(&timing, self.chunks);
         let mut order = Order::default();
         let mut done = 0.0;
-        for _ in 0..self.chunks.len() {
+        let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
+        let mut open = self.chunks.len();
+        while open > 0 {
             let (chunk, outcome) = self.session.next(self.watch)?;
             let Outcome::Written(written) = outcome else { return Err(mismatch()) };
             metrics.fell_back(written.fallbacks);
+            let so_far = begun.remove(&chunk).unwrap_or_default();
+            let mut written = so_far.written.followed_by(written);
+            if let Some((rest, language)) = written.rest.take().zip(written.language()) {
+                let readings = so_far.readings + 1;
+                let number = chunk + readings * self.chunks.len();
+                self.submit_part(chunk, number, rest, Work::Write(Tongue::Known(language)));
+                begun.insert(chunk, Begun { written, readings });
+                continue;
+            }
+            open -= 1;
             done += self.chunks[chunk].audio.duration();
             timekeeper.take(chunk, written);
             for (chunk, written) in timekeeper.ready(false, self.watch)? {
@@ -204,6 +220,13 @@ impl<'a> Recording<'a> {
 
 fn mismatch() -> Error {
     Error::Bug("a job came back as another".into())
+}
+
+/// A chunk of which some has been written, and the rest is being read.
+#[derive(Default)]
+struct Begun {
+    written: Written,
+    readings: usize,
 }
 
 /// Puts chunks that finish in any order back in order.

@@ -35,7 +35,7 @@ impl<'a> Timekeeper<'a> {
 
     /// Takes the text of a chunk.
     pub(super) fn take(&mut self, chunk: usize, mut written: Written) {
-        let language = written.utterances.first().map(|utterance| utterance.language);
+        let language = written.language();
         let along = language.is_some_and(|language| self.timing.hears_along(language));
         match (language.filter(|_| written.untimed), written.emissions.take().filter(|_| along)) {
             (None, _) => self.ready.push((chunk, written)),

@@ -21,18 +21,49 @@ pub(super) fn timed(decoding: &Decoding, language: Language, chunk: &Chunk, word
     utterance(decoding, language, span, decoding.text.clone(), decoding.written(), words)
 }
 
-/// The utterances of a text with the times that the model wrote; a text without times spans the chunk's speech.
+/// The utterances of a text with the times that the model wrote; a text without times spans the chunk's speech. Where the
+/// model says that more is spoken than it wrote, or its text was `cut_off`, what is left of the chunk comes beside them.
 pub(super) fn pieces(
     tokenizer: &Tokenizer,
     decoding: &Decoding,
     language: Language,
     chunk: &Chunk,
-) -> Result<Vec<Utterance>> {
-    let pieces = timed_pieces(tokenizer, decoding, chunk)?;
-    Ok(pieces
+    cut_off: bool,
+) -> Result<(Vec<Utterance>, Option<Chunk>)> {
+    let mut tokens = decoding.written();
+    let first = tokenizer.first_timestamp();
+    let rest = segment_left_open(&tokens, first, cut_off).and_then(|last| {
+        let rest = chunk.after(chunk.offset + seconds(tokens[last].id, first));
+        let speech: f64 = rest.speech.iter().map(Span::duration).sum();
+        (speech >= LEAST_LEFT).then_some((last, rest))
+    });
+    let rest = rest.map(|(last, rest)| {
+        tokens.truncate(last + 1);
+        rest
+    });
+    let pieces = timed_pieces(tokenizer, tokens, chunk)?;
+    let utterances = pieces
         .into_iter()
         .map(|(span, text, tokens)| utterance(decoding, language, span, text, tokens, Vec::new()))
-        .collect())
+        .collect();
+    Ok((utterances, rest))
+}
+
+/// Less speech than this, in seconds, is not read again: it is the end of a word that has been written.
+const LEAST_LEFT: f64 = 0.3;
+
+/// The place of the time that opens a segment without an end, where a text leaves off before the speech does
+/// (openai/whisper, `transcribe.py`): after other segments, a time with nothing behind it, or text that was `cut_off`.
+fn segment_left_open(tokens: &[Token], first_timestamp: u32, cut_off: bool) -> Option<usize> {
+    let is_time = |token: &Token| token.id >= first_timestamp;
+    let opening = tokens.windows(2).rposition(|pair| pair.iter().all(is_time))? + 1;
+    let nothing_behind = opening + 1 == tokens.len();
+    (nothing_behind || (cut_off && !tokens.last().is_some_and(is_time))).then_some(opening)
+}
+
+/// What a time stands for, in seconds from the start of the chunk.
+fn seconds(time: u32, first_timestamp: u32) -> f64 {
+    f64::from(time - first_timestamp) * TIMESTAMP_STEP
 }
 
 fn utterance(
@@ -179,9 +210,9 @@ fn speech(chunk: &Chunk) -> Span {
 }
 
 /// Cuts a text at the times that the model wrote; a text without times spans the chunk's speech.
-fn timed_pieces(tokenizer: &Tokenizer, decoding: &Decoding, chunk: &Chunk) -> Result<Vec<(Span, String, Vec<Token>)>> {
+fn timed_pieces(tokenizer: &Tokenizer, tokens: Vec<Token>, chunk: &Chunk) -> Result<Vec<(Span, String, Vec<Token>)>> {
     let first = tokenizer.first_timestamp();
-    let seconds = |token: u32| chunk.offset + f64::from(token - first) * TIMESTAMP_STEP;
+    let seconds = |token: u32| chunk.offset + seconds(token, first);
     let whole = speech(chunk);
     let mut pieces = Vec::new();
     let mut start = whole.start;
@@ -195,7 +226,7 @@ fn timed_pieces(tokenizer: &Tokenizer, decoding: &Decoding, chunk: &Chunk) -> Re
         }
         Ok(())
     };
-    for token in decoding.written() {
+    for token in tokens {
         if token.id < first {
             text.push(token);
         } else if text.is_empty() {
@@ -212,6 +243,20 @@ fn timed_pieces(tokenizer: &Tokenizer, decoding: &Decoding, chunk: &Chunk) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_leaves_a_segment_open_where_more_is_spoken() {
+        let open = |ids: &[u32], cut_off| {
+            let tokens: Vec<Token> = ids.iter().map(|&id| Token { id, logprob: 0.0 }).collect();
+            segment_left_open(&tokens, 100, cut_off)
+        };
+        assert_eq!(open(&[100, 1, 2, 150, 150], false), Some(4));
+        assert_eq!(open(&[100, 1, 2, 150, 160, 3, 190], false), None, "a last time alone: nothing follows");
+        assert_eq!(open(&[100, 1, 2, 150, 160, 3, 4], false), None, "the chunk ends before its last segment");
+        assert_eq!(open(&[100, 1, 2, 150, 160, 3, 4], true), Some(4), "there was no room for more text");
+        assert_eq!(open(&[100, 1, 2, 3], true), None, "nothing to go back to");
+        assert_eq!(open(&[1, 2], false), None);
+    }
 
     #[test]
     fn words_that_cover_skipped_speech_are_one_stretch() {

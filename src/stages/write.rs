@@ -91,6 +91,8 @@ pub struct Written {
     pub utterances: Vec<Utterance>,
     /// What was dropped or is uncertain.
     pub warnings: Vec<String>,
+    /// What of the chunk is still to be read: the model wrote times, and left off before its end.
+    pub rest: Option<Chunk>,
     /// Decodings beyond the first.
     pub fallbacks: usize,
     /// Whether the words still want their times.
@@ -325,7 +327,9 @@ impl Writer {
     fn keep(&mut self, active: &Active, decoding: &Decoding, written: &mut Written) -> Result<()> {
         let (row, chunk) = (&active.row, &active.job.chunk);
         if !active.job.script.options.word_times {
-            written.utterances = utter::pieces(self.transcriber.tokenizer(), decoding, row.language, chunk)?;
+            let cut_off = decoding.tokens.len() >= active.job.script.limit;
+            let tokenizer = self.transcriber.tokenizer();
+            (written.utterances, written.rest) = utter::pieces(tokenizer, decoding, row.language, chunk, cut_off)?;
             return Ok(());
         }
         let started = Instant::now();
@@ -363,6 +367,19 @@ enum Conclusion {
 }
 
 impl Written {
+    /// The text of a chunk together with that of its rest.
+    pub fn followed_by(mut self, rest: Written) -> Written {
+        self.utterances.extend(rest.utterances);
+        self.warnings.extend(rest.warnings);
+        let (fallbacks, align_time) = (self.fallbacks + rest.fallbacks, self.align_time + rest.align_time);
+        Written { utterances: self.utterances, warnings: self.warnings, fallbacks, align_time, ..rest }
+    }
+
+    /// The language that it is in; none where nothing was written.
+    pub fn language(&self) -> Option<Language> {
+        self.utterances.first().map(|utterance| utterance.language)
+    }
+
     fn warn(&mut self, active: &Active, what: &str) {
         let span = active.job.chunk.span();
         self.warnings.push(format!("{:.2}-{:.2} s: {what}", span.start, span.end));
