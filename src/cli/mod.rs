@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what the exit code says.
 
+mod ahead;
 mod arguments;
 mod bars;
 mod bench;

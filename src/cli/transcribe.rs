@@ -23,6 +23,7 @@ use palabra::{
 
 use super::{
     Global,
+    ahead::{self, Ahead},
     arguments::{TranscribeArguments, start_threads},
     bars::Bars,
     cancel, exit_code,
@@ -59,14 +60,21 @@ pub fn run(arguments: &TranscribeArguments, global: &Global, store: &StoreOption
         return Ok(conclude(&refused, files.len(), global));
     }
 
-    let bars = Bars::new(!global.quiet && !global.json_log);
-    let show = |progress| bars.show(progress);
-    let watch = Watch::new(&show, &cancelled);
-    let (engine, pipeline) = load(arguments, store, devices, &watch)?;
-    pipeline.check(&options)?;
-    options.known = speakers::hear(&references, &engine, &watch)?;
-    drop(bars);
-    Session { pipeline, options, output, global, cancelled: &cancelled, roster: RefCell::default() }.run(&files)
+    let decode = match options.channels {
+        Channels::Mix => decode_file,
+        Channels::Speakers => decode_file_channels,
+    };
+    ahead::decoding(&files, decode, &cancelled, |recordings| {
+        let bars = Bars::new(!global.quiet && !global.json_log);
+        let show = |progress| bars.show(progress);
+        let watch = Watch::new(&show, &cancelled);
+        let (engine, pipeline) = load(arguments, store, devices, &watch)?;
+        pipeline.check(&options)?;
+        options.known = speakers::hear(&references, &engine, &watch)?;
+        drop(bars);
+        let (cancelled, roster) = (&cancelled, RefCell::default());
+        Session { recordings, pipeline, options, output, global, cancelled, roster }.run(&files)
+    })
 }
 
 fn load(
@@ -118,6 +126,7 @@ fn conclude(failures: &Failures, files: usize, global: &Global) -> ExitCode {
 
 /// What all files of one call share.
 struct Session<'a> {
+    recordings: &'a Ahead<'a>,
     pipeline: Arc<Pipeline>,
     options: Options,
     output: Output,
@@ -153,12 +162,7 @@ impl Session<'_> {
         let show = |progress| bars.show(progress);
         let watch = Watch::new(&show, self.cancelled);
         let started = Instant::now();
-        let decode = match self.options.channels {
-            Channels::Mix => decode_file,
-            Channels::Speakers => decode_file_channels,
-        };
-        let decoded = decode(file, &Limits::default(), &watch)?;
-        let decode_seconds = started.elapsed().as_secs_f64();
+        let (decoded, decode_seconds) = self.recordings.next(&watch)?;
         let mut transcript = self
             .pipeline
             .transcribe(decoded, decode_seconds, &self.options, &watch)

@@ -12,6 +12,7 @@ use super::{
     aligners::Timing,
     batcher::Batcher,
     forced::{self, Passage},
+    incoming::Incoming,
     metrics::Metrics,
     recording::Recording,
 };
@@ -67,7 +68,7 @@ impl Aligner<'_> {
     }
 
     fn recording<'b>(&'b self, chunks: &'b [Chunk], script: Arc<Script>) -> Recording<'b> {
-        Recording::new(self.transcriber, self.writer, script, chunks, self.watch)
+        Recording::new(self.transcriber, self.writer, script, Incoming::complete(chunks.to_vec()), self.watch)
     }
 
     fn whole(&self, chunks: &[Chunk], text: &str) -> Result<Transcript> {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     batcher::Batcher,
     health::Health,
+    incoming::Incoming,
     load,
     metrics::Metrics,
     service::{EngineOptions, Keep},
@@ -17,8 +18,10 @@ use crate::{
     models::{silero::Silero, speaker::Architecture},
     progress::{StageName, Watch},
     stages::{
+        chunk::{self, ChunkOptions},
         diarize::{Diarization, DiarizeOptions, Plan},
         embed::{self, Embedder, FeatureExtractor},
+        find::ChunkFinder,
         identify::Voice,
         segment::{self, SegmentPlan, SegmentStage, Segmentation},
         vad::{self, Detection, VadOptions, VoiceDetector},
@@ -115,14 +118,30 @@ impl Hearing {
         self.hear(audio, options, watch).map(|(detection, _)| detection)
     }
 
-    /// Where there is speech; and what the segmentation network has heard, where it was asked, so that telling speakers
-    /// apart need not ask it again.
-    pub(super) fn hear(
+    /// The chunks of a recording, to be found as they are wanted; and what the segmentation network has heard, where it was
+    /// asked, so that telling speakers apart need not ask it again.
+    pub(super) fn chunks(
         &self,
         audio: &Audio,
-        options: &VadOptions,
+        speech: &VadOptions,
+        chunks: &ChunkOptions,
         watch: &Watch,
-    ) -> Result<(Detection, Option<Segmentation>)> {
+    ) -> Result<(Incoming, Option<Segmentation>)> {
+        match speech.detector {
+            VoiceDetector::Silero => {
+                let finder = ChunkFinder::new(self.voice(watch)?, speech, chunks)?;
+                Ok((Incoming::found_by(finder, audio.clone()), None))
+            }
+            VoiceDetector::Pyannote => {
+                let (detection, segmentation) = self.hear(audio, speech, watch)?;
+                Ok((Incoming::complete(chunk::chunks(audio, &detection, chunks)?), segmentation))
+            }
+        }
+    }
+
+    /// Where there is speech; and what the segmentation network has heard, where it was asked, so that telling speakers
+    /// apart need not ask it again.
+    fn hear(&self, audio: &Audio, options: &VadOptions, watch: &Watch) -> Result<(Detection, Option<Segmentation>)> {
         options.validate()?;
         match options.detector {
             VoiceDetector::Silero => Ok((vad::detect(self.voice(watch)?.as_ref(), audio, options, watch)?, None)),

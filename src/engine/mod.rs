@@ -16,6 +16,7 @@ mod forced;
 mod given;
 mod health;
 mod hearing;
+mod incoming;
 mod int8;
 mod load;
 mod memory;

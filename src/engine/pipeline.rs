@@ -206,8 +206,7 @@ impl Pipeline {
         let mut clock = Clock::new(self.load_time(), decode_seconds);
         let audio = decoded.audio;
 
-        let (speech, heard) = clock.time("vad", || self.hearing.hear(&audio, &options.vad, watch))?;
-        let chunks = chunk::chunks(&audio, &speech, &options.chunk)?;
+        let (chunks, heard) = clock.time("vad", || self.hearing.chunks(&audio, &options.vad, &options.chunk, watch))?;
         let stopped = AtomicBool::new(false);
         let (told, spoken) = std::thread::scope(|scope| {
             let listening = options.diarize.as_ref().map(|wanted| {
@@ -216,7 +215,7 @@ impl Pipeline {
             });
             let mut teller =
                 Teller { listening, turns: None, waiting: Vec::new(), told: Vec::new(), options, listener };
-            let recording = Recording::new(&self.transcriber, &self.writer, script, &chunks, watch);
+            let recording = Recording::new(&self.transcriber, &self.writer, script, chunks, watch);
             let said = clock.time("transcribe", || {
                 let plan = |language| self.timing(options, language, watch);
                 recording.write(&self.metrics, plan, &mut |utterances| teller.hear(utterances))
@@ -225,7 +224,8 @@ impl Pipeline {
             stopped.store(said.is_err(), Ordering::Relaxed);
             Ok::<_, Error>((said?, teller.finish()?))
         })?;
-        let Transcription { language, probability, warnings, align_time, waited } = told;
+        let Transcription { language, probability, warnings, silent, searched, align_time, waited } = told;
+        clock.split("transcribe", "vad", searched.as_secs_f64());
         clock.split("transcribe", "queue", waited.as_secs_f64());
         clock.split("transcribe", "align", align_time.as_secs_f64());
         let (utterances, diarization, without_speakers) = spoken;
@@ -242,7 +242,7 @@ impl Pipeline {
         transcript.language_probability = probability;
         transcript.duration = audio.duration();
         transcript.warnings = decoded.warnings;
-        if speech.spans.is_empty() {
+        if silent {
             transcript.warnings.push("no speech was found in the recording".into());
         }
         transcript.warnings.extend(warnings);
@@ -279,12 +279,13 @@ impl Pipeline {
     /// [`Error::Request`] for options that cannot be, [`Error::Cancelled`], [`Error::Deadline`], or a failed tensor operation.
     pub fn detect_language(&self, decoded: Decoded, vad: &VadOptions, watch: &Watch) -> Result<Vec<(Language, f32)>> {
         self.health.check()?;
-        let chunks = self.chunks(&decoded, &Options { vad: vad.clone(), ..Options::default() }, watch)?;
+        let (mut chunks, _) = self.hearing.chunks(&decoded.audio, vad, &ChunkOptions::default(), watch)?;
         if !self.transcriber.tokenizer().is_multilingual() {
-            return Ok(if chunks.is_empty() { Vec::new() } else { vec![(Language::ENGLISH, 1.0)] });
+            let first = chunks.wait_for(1, watch)?;
+            return Ok(if first.is_empty() { Vec::new() } else { vec![(Language::ENGLISH, 1.0)] });
         }
         let script = Script::new(&self.transcriber, &TranscribeOptions::default())?;
-        let mut recording = Recording::new(&self.transcriber, &self.writer, script, &chunks, watch);
+        let mut recording = Recording::new(&self.transcriber, &self.writer, script, chunks, watch);
         Ok(recording.languages()?.map(|heard| heard.ranked()).unwrap_or_default())
     }
 
@@ -420,11 +421,13 @@ impl Clock {
         Ok(result)
     }
 
-    /// Moves `seconds` of the stage `from` into a stage of their own beside it.
+    /// Moves `seconds` of the stage `from` to another stage: that of this name, or a new one beside it, in their order.
     fn split(&mut self, from: &str, into: &'static str, seconds: f64) {
-        if let Some(place) = self.timings.iter().position(|(stage, _)| *stage == from) {
-            self.timings[place].1 = (self.timings[place].1 - seconds).max(0.0);
-            self.timings.insert(place + usize::from(into != "queue"), (into, seconds));
+        let Some(place) = self.timings.iter().position(|(stage, _)| *stage == from) else { return };
+        self.timings[place].1 = (self.timings[place].1 - seconds).max(0.0);
+        match self.timings.iter_mut().find(|(stage, _)| *stage == into) {
+            Some((_, sum)) => *sum += seconds,
+            None => self.timings.insert(place + usize::from(into != "queue"), (into, seconds)),
         }
     }
 

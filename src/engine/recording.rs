@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{
     aligners::Timing,
     batcher::{Batcher, Session},
+    incoming::Incoming,
     metrics::Metrics,
     timekeeper::Timekeeper,
 };
@@ -15,6 +16,7 @@ use crate::{
     language::Language,
     progress::{StageName, Watch},
     stages::{
+        batch::ChunkKey,
         language::{Distribution, LanguageChoice},
         script::Script,
         transcribe::Transcriber,
@@ -35,6 +37,10 @@ pub(super) struct Transcription {
     pub(super) probability: f32,
     /// What was dropped or is uncertain, in order of time.
     pub(super) warnings: Vec<String>,
+    /// Whether no speech was found.
+    pub(super) silent: bool,
+    /// Time that this thread has spent on finding speech.
+    pub(super) searched: Duration,
     /// Time spent on word times.
     pub(super) align_time: Duration,
     /// How long the first job waited for its turn.
@@ -45,7 +51,7 @@ pub(super) struct Transcription {
 pub(super) struct Recording<'a> {
     transcriber: &'a Transcriber,
     script: Arc<Script>,
-    chunks: &'a [Chunk],
+    incoming: Incoming,
     session: Session<Writer>,
     /// Languages whose words get their times from an aligner.
     aligned: Arc<[Language]>,
@@ -57,44 +63,58 @@ impl<'a> Recording<'a> {
         transcriber: &'a Transcriber,
         writer: &Batcher<Writer>,
         script: Arc<Script>,
-        chunks: &'a [Chunk],
+        incoming: Incoming,
         watch: &'a Watch<'a>,
     ) -> Self {
         let session = writer.session(script.options.batch_size);
-        Self { transcriber, script, chunks, session, aligned: Arc::default(), watch }
+        Self { transcriber, script, incoming, session, aligned: Arc::default(), watch }
     }
 
     fn submit(&self, tag: usize, chunk: usize, work: Work) {
-        self.submit_part(tag, chunk, self.chunks[chunk].clone(), work);
+        self.submit_part(tag, (chunk, 0), self.incoming.chunks()[chunk].clone(), work);
     }
 
-    /// As [`Recording::submit`], of a chunk that no other has the number of.
-    fn submit_part(&self, tag: usize, number: usize, chunk: Chunk, work: Work) {
-        let key = (self.session.request(), number);
-        let job = Job { key, chunk, script: self.script.clone(), aligned: self.aligned.clone(), work };
+    /// As [`Recording::submit`], of what is left of a chunk after some `readings`.
+    fn submit_part(&self, tag: usize, (chunk, readings): (usize, usize), part: Chunk, work: Work) {
+        let key = ChunkKey { request: self.session.request(), chunk, readings };
+        let job = Job { key, chunk: part, script: self.script.clone(), aligned: self.aligned.clone(), work };
         self.session.submit(tag, job);
+    }
+
+    /// The next outcome of a job; `None` where there is none yet, but maybe another chunk.
+    fn poll(&mut self) -> Result<Option<(usize, Outcome)>> {
+        let wait = self.incoming.is_complete();
+        let Some((tag, outcome)) = self.session.poll(wait, self.watch)? else {
+            self.incoming.advance(self.watch)?;
+            return Ok(None);
+        };
+        Ok(Some((tag, outcome?)))
     }
 
     /// The outcomes of `count` jobs, by tag.
     fn gather<T>(&mut self, count: usize, take: impl Fn(Outcome) -> Option<T>) -> Result<BTreeMap<usize, T>> {
         let mut gathered = BTreeMap::new();
         while gathered.len() < count {
-            let (tag, outcome) = self.session.next(self.watch)?;
-            gathered.insert(tag, take(outcome).ok_or_else(mismatch)?);
+            if let Some((tag, outcome)) = self.poll()? {
+                gathered.insert(tag, take(outcome).ok_or_else(mismatch)?);
+            }
         }
         Ok(gathered)
     }
 
     /// How likely each language is, judged by the first chunks; nothing where there are none.
     pub(super) fn languages(&mut self) -> Result<Option<Distribution>> {
-        let count = self.chunks.len().min(CHUNKS_FOR_LANGUAGE);
-        (0..count).for_each(|chunk| self.submit(chunk, chunk, Work::Detect));
+        let mut count = 0;
+        while count < CHUNKS_FOR_LANGUAGE && self.incoming.wait_for(count + 1, self.watch)?.len() > count {
+            self.submit(count, count, Work::Detect);
+            count += 1;
+        }
         let heard = self.gather(count, |outcome| match outcome {
             Outcome::Detected(heard) => Some(heard),
             _ => None,
         })?;
-        let weighed: Vec<_> =
-            heard.into_values().zip(self.chunks).map(|(d, chunk)| (d, chunk.audio.duration())).collect();
+        let chunks = self.incoming.chunks();
+        let weighed: Vec<_> = heard.into_values().zip(chunks).map(|(d, chunk)| (d, chunk.audio.duration())).collect();
         Ok((count > 0).then(|| Distribution::mean(&weighed)))
     }
 
@@ -120,8 +140,9 @@ impl<'a> Recording<'a> {
         if candidates.len() == 1 {
             return Ok(first);
         }
-        let length = |chunk: &usize| self.chunks[*chunk].audio.duration();
-        let judged = self.chunks.len().min(CHUNKS_FOR_LANGUAGE);
+        let chunks = self.incoming.chunks();
+        let length = |chunk: &usize| chunks[*chunk].audio.duration();
+        let judged = chunks.len().min(CHUNKS_FOR_LANGUAGE);
         let longest = (0..judged).max_by(|a, b| length(a).total_cmp(&length(b))).unwrap_or(0);
         for (tag, &(language, _)) in candidates.iter().enumerate() {
             self.submit(tag, longest, Work::Attempt(language));
@@ -152,44 +173,45 @@ impl<'a> Recording<'a> {
         plan: impl FnOnce(Language) -> Result<Timing>,
         listener: &mut dyn FnMut(Vec<Utterance>) -> Result<()>,
     ) -> Result<Transcription> {
-        let total: f64 = self.chunks.iter().map(|chunk| chunk.audio.duration()).sum();
-        self.watch.step(StageName::Transcribe, 0.0, total)?;
         let (recording, language, probability) = self.language()?;
         let timing = plan(language)?;
         self.aligned = timing.languages();
-        let recording = recording.map(Arc::new);
-        for chunk in 0..self.chunks.len() {
-            let tongue = match (self.script.options.language, &recording) {
-                (LanguageChoice::PerChunk, Some(recording)) => Tongue::Own(recording.clone(), language),
-                _ => Tongue::Known(language),
-            };
-            self.submit(chunk, chunk, Work::Write(tongue));
-        }
-        let mut timekeeper = Timekeeper::new(&timing, self.chunks);
+        let tongues = Tongues { recording: recording.map(Arc::new), language, choice: self.script.options.language };
+        let mut timekeeper = Timekeeper::new(&timing);
         let mut order = Order::default();
-        let mut done = 0.0;
         let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
-        let mut open = self.chunks.len();
-        while open > 0 {
-            let (chunk, outcome) = self.session.next(self.watch)?;
+        let (mut submitted, mut ended, mut done) = (0, 0, 0.0);
+        loop {
+            while submitted < self.incoming.chunks().len() {
+                self.submit(submitted, submitted, Work::Write(tongues.next()));
+                submitted += 1;
+            }
+            if self.incoming.is_complete() {
+                // Before that nobody knows how much there is to do.
+                let total = self.incoming.chunks().iter().map(|chunk| chunk.audio.duration()).sum();
+                self.watch.step(StageName::Transcribe, done, total)?;
+                if ended == submitted {
+                    break;
+                }
+            }
+            let Some((chunk, outcome)) = self.poll()? else { continue };
             let Outcome::Written(written) = outcome else { return Err(mismatch()) };
             metrics.fell_back(written.fallbacks);
             let so_far = begun.remove(&chunk).unwrap_or_default();
             let mut written = so_far.written.followed_by(written);
             if let Some((rest, language)) = written.rest.take().zip(written.language()) {
                 let readings = so_far.readings + 1;
-                let number = chunk + readings * self.chunks.len();
-                self.submit_part(chunk, number, rest, Work::Write(Tongue::Known(language)));
+                self.submit_part(chunk, (chunk, readings), rest, Work::Write(Tongue::Known(language)));
                 begun.insert(chunk, Begun { written, readings });
                 continue;
             }
-            open -= 1;
-            done += self.chunks[chunk].audio.duration();
-            timekeeper.take(chunk, written);
+            ended += 1;
+            let heard = self.incoming.chunks()[chunk].clone();
+            done += heard.audio.duration();
+            timekeeper.take(chunk, heard, written);
             for (chunk, written) in timekeeper.ready(false, self.watch)? {
                 order.add(chunk, written, listener)?;
             }
-            self.watch.step(StageName::Transcribe, done, total)?;
         }
         for (chunk, written) in timekeeper.ready(true, self.watch)? {
             order.add(chunk, written, listener)?;
@@ -199,6 +221,8 @@ impl<'a> Recording<'a> {
             language,
             probability,
             warnings: order.warnings,
+            silent: submitted == 0,
+            searched: self.incoming.searched(),
             align_time: order.align_time,
             waited: self.session.waited(),
         })
@@ -220,6 +244,24 @@ impl<'a> Recording<'a> {
 
 fn mismatch() -> Error {
     Error::Bug("a job came back as another".into())
+}
+
+/// The languages that chunks are written in.
+struct Tongues {
+    /// What the recording sounds like, where that was asked.
+    recording: Option<Arc<Distribution>>,
+    /// The language of the recording.
+    language: Language,
+    choice: LanguageChoice,
+}
+
+impl Tongues {
+    fn next(&self) -> Tongue {
+        match (self.choice, &self.recording) {
+            (LanguageChoice::PerChunk, Some(recording)) => Tongue::Own(recording.clone(), self.language),
+            _ => Tongue::Known(self.language),
+        }
+    }
 }
 
 /// A chunk of which some has been written, and the rest is being read.

@@ -71,9 +71,30 @@ impl Convolution {
 }
 
 /// What the LSTM carries from window to window.
+#[derive(Debug, Clone)]
 struct State {
     hidden: [f32; HIDDEN],
     cell: [f32; HIDDEN],
+}
+
+/// A recording that is being heard: how much of it, and what is remembered of that.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    heard: usize,
+    state: State,
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self { heard: 0, state: State { hidden: [0.0; HIDDEN], cell: [0.0; HIDDEN] } }
+    }
+}
+
+impl Listening {
+    /// Samples that have been heard.
+    pub fn heard(&self) -> usize {
+        self.heard
+    }
 }
 
 /// The part that walks through time: LSTM cell, rectifier, linear layer, sigmoid. Plain slices, since each step is one
@@ -190,19 +211,35 @@ impl Silero {
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled) when the caller cancels, else a tensor operation that failed.
     pub fn probabilities(&self, samples: &[f32], watch: &Watch) -> Result<Vec<f32>> {
-        let total = seconds_of(samples.len());
         let mut probabilities = Vec::with_capacity(samples.len().div_ceil(WINDOW));
-        let mut state = State { hidden: [0.0; HIDDEN], cell: [0.0; HIDDEN] };
-        for start in (0..samples.len()).step_by(BLOCK * WINDOW) {
-            let end = (start + BLOCK * WINDOW).min(samples.len());
-            let projections = self.project(&frames(samples, start..end))?;
-            // The closure is compiled once for every instruction set and the best one of this machine is called.
-            let _timed = profile::span(Class::Recurrence, || {
-                Work::product(projections.len() / Recurrence::GATES, HIDDEN, Recurrence::GATES, size_of::<f32>())
-            });
-            pulp::Arch::new().dispatch(|| self.recurrence.run(&projections, &mut state, &mut probabilities));
-            watch.step(StageName::Vad, seconds_of(end), total)?;
+        let mut listening = Listening::default();
+        while listening.heard < samples.len() {
+            probabilities.extend(self.hear(&mut listening, samples, true)?);
+            watch.step(StageName::Vad, seconds_of(listening.heard), seconds_of(samples.len()))?;
         }
+        Ok(probabilities)
+    }
+
+    /// Hears the next block of a recording that goes on, whose first `samples` are here: the probabilities of its windows.
+    /// None where there are not enough samples for a block; the last block, where they have `ended`, may be short.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn hear(&self, listening: &mut Listening, samples: &[f32], ended: bool) -> Result<Vec<f32>> {
+        let start = listening.heard;
+        let end = (start + BLOCK * WINDOW).min(samples.len());
+        if end <= start || (!ended && end - start < BLOCK * WINDOW) {
+            return Ok(Vec::new());
+        }
+        let projections = self.project(&frames(samples, start..end))?;
+        let windows = projections.len() / Recurrence::GATES;
+        let _timed =
+            profile::span(Class::Recurrence, || Work::product(windows, HIDDEN, Recurrence::GATES, size_of::<f32>()));
+        let mut probabilities = Vec::with_capacity(windows);
+        // The closure is compiled once for every instruction set and the best one of this machine is called.
+        let state = &mut listening.state;
+        pulp::Arch::new().dispatch(|| self.recurrence.run(&projections, state, &mut probabilities));
+        listening.heard = end;
         Ok(probabilities)
     }
 

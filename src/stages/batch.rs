@@ -27,8 +27,23 @@ use crate::{
 /// Chunks encoded in one call on the CPU, where more would only cost memory.
 const ENCODED_AT_ONCE_ON_CPU: usize = 2;
 
-/// Names a chunk: its request, and its place in the request.
-pub type ChunkKey = (u64, usize);
+/// Names what is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkKey {
+    /// The request.
+    pub request: u64,
+    /// The place of the chunk in its recording.
+    pub chunk: usize,
+    /// How much of the chunk has been written already: how often its rest has been read.
+    pub readings: usize,
+}
+
+impl ChunkKey {
+    /// A chunk of which nothing has been written.
+    pub fn new(request: u64, chunk: usize) -> Self {
+        Self { request, chunk, readings: 0 }
+    }
+}
 
 /// Slots and their caches.
 pub struct Batch {

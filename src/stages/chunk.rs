@@ -57,51 +57,99 @@ impl ChunkOptions {
 /// # Errors
 /// [`Error::Request`] for options that cannot be.
 pub fn chunks(audio: &Audio, detection: &Detection, options: &ChunkOptions) -> Result<Vec<Chunk>> {
-    options.validate()?;
-    let padding = samples_of(options.padding);
-    // Both paddings find room in every chunk.
-    let longest = samples_of(options.chunk_size) - 2 * padding;
+    let mut chunker = Chunker::new(options)?;
     let total = audio.samples().len();
-    let groups = merge(split(detection, longest, total), longest);
-    let extents: Vec<Range<usize>> = groups.iter().map(|group| extent(group)).collect();
-    let chunks = groups.iter().enumerate().map(|(index, group)| {
-        let room_before = match index.checked_sub(1) {
-            Some(before) => (extents[index].start - extents[before].end) / 2,
-            None => extents[index].start,
-        };
-        let room_after = match extents.get(index + 1) {
-            Some(after) => (after.start - extents[index].end) / 2,
-            None => total - extents[index].end,
-        };
-        let span = Span::from_samples(
-            extents[index].start - padding.min(room_before)..extents[index].end + padding.min(room_after),
-        );
-        Chunk {
-            audio: audio.slice(span),
-            offset: span.start,
-            speech: group.iter().cloned().map(Span::from_samples).collect(),
-        }
-    });
-    Ok(chunks.collect())
+    let mut layouts = Vec::new();
+    for span in &detection.spans {
+        let Range { start, end } = span.samples();
+        chunker.push(start..end.min(total), &detection.probabilities, &mut layouts);
+    }
+    layouts.extend(chunker.finish(total));
+    Ok(layouts.iter().map(|layout| layout.of(audio)).collect())
 }
 
-/// The speech in samples, each stretch at most `longest` long: a longer one is cut in the middle of the least likely window
-/// in the second half of what still fits.
-fn split(detection: &Detection, longest: usize, total: usize) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    for span in &detection.spans {
-        let Range { mut start, end } = span.samples();
-        let end = end.min(total);
-        while end.saturating_sub(start) > longest {
-            let cut = least_likely(&detection.probabilities, start + longest / 2..start + longest);
-            pieces.push(start..cut);
+/// Where a chunk lies, in samples of its recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// All of it, padding included.
+    pub extent: Range<usize>,
+    /// The speech in it.
+    pub speech: Vec<Range<usize>>,
+}
+
+impl Layout {
+    /// The chunk itself.
+    pub fn of(&self, audio: &Audio) -> Chunk {
+        let span = Span::from_samples(self.extent.clone());
+        let speech = self.speech.iter().cloned().map(Span::from_samples).collect();
+        Chunk { audio: audio.slice(span), offset: span.start, speech }
+    }
+}
+
+/// Lays out chunks while speech is still being found: a chunk is known once the next one begins.
+#[derive(Debug, Clone)]
+pub struct Chunker {
+    padding: usize,
+    /// Samples of a chunk without its paddings, which find room in every one.
+    longest: usize,
+    /// Where the speech of the chunk before ends.
+    before: Option<usize>,
+    /// The speech of the chunk that is growing: neighbours, merged greedily as WhisperX does.
+    group: Vec<Range<usize>>,
+}
+
+impl Chunker {
+    /// No speech has been found yet.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for options that cannot be.
+    pub fn new(options: &ChunkOptions) -> Result<Self> {
+        options.validate()?;
+        let padding = samples_of(options.padding);
+        let longest = samples_of(options.chunk_size) - 2 * padding;
+        Ok(Self { padding, longest, before: None, group: Vec::new() })
+    }
+
+    /// Takes the next stretch of speech, and tells the chunks that are `known` by it. A stretch that is too long for one chunk
+    /// is cut in the middle of the least likely window in the second half of what still fits; `probabilities` are those of
+    /// all windows up to its end at least.
+    pub fn push(&mut self, speech: Range<usize>, probabilities: &[f32], known: &mut Vec<Layout>) {
+        let Range { mut start, end } = speech;
+        while end.saturating_sub(start) > self.longest {
+            let cut = least_likely(probabilities, start + self.longest / 2..start + self.longest);
+            known.extend(self.add(start..cut));
             start = cut;
         }
         if start < end {
-            pieces.push(start..end);
+            known.extend(self.add(start..end));
         }
     }
-    pieces
+
+    /// Adds a piece that fits a chunk to the growing one; where that would be too long, it begins the next.
+    fn add(&mut self, piece: Range<usize>) -> Option<Layout> {
+        let begun = extent(&self.group).start;
+        if self.group.is_empty() || piece.end - begun <= self.longest {
+            self.group.push(piece);
+            return None;
+        }
+        let next = piece.start;
+        let group = std::mem::replace(&mut self.group, vec![piece]);
+        Some(self.lay_out(group, |end| (next - end) / 2))
+    }
+
+    /// The last chunk of a recording of `total` samples.
+    pub fn finish(mut self, total: usize) -> Option<Layout> {
+        let group = std::mem::take(&mut self.group);
+        (!group.is_empty()).then(|| self.lay_out(group, |end| total - end))
+    }
+
+    /// Pads a group: by half of the gap to a neighbour at most.
+    fn lay_out(&mut self, speech: Vec<Range<usize>>, room_after: impl Fn(usize) -> usize) -> Layout {
+        let Range { start, end } = extent(&speech);
+        let room_before = self.before.map_or(start, |before| (start - before) / 2);
+        self.before = Some(end);
+        Layout { extent: start - self.padding.min(room_before)..end + self.padding.min(room_after(end)), speech }
+    }
 }
 
 /// The middle of the window with the lowest probability among those whose middle lies in `range`; the last of equals, so
@@ -113,18 +161,6 @@ fn least_likely(probabilities: &[f32], range: Range<usize>) -> usize {
         .take_while(|&window| middle(window) <= range.end)
         .reduce(|best, window| if probabilities[window] <= probabilities[best] { window } else { best });
     lowest.map_or(range.end, middle)
-}
-
-/// Groups neighbours greedily, as WhisperX does: a piece joins the group as long as the whole stays within `longest`.
-fn merge(pieces: Vec<Range<usize>>, longest: usize) -> Vec<Vec<Range<usize>>> {
-    let mut groups: Vec<Vec<Range<usize>>> = Vec::new();
-    for piece in pieces {
-        match groups.last_mut() {
-            Some(group) if piece.end - extent(group).start <= longest => group.push(piece),
-            _ => groups.push(vec![piece]),
-        }
-    }
-    groups
 }
 
 /// From the start of the first piece to the end of the last.

@@ -12,6 +12,7 @@ pub mod diarize;
 pub mod dtw;
 pub mod ears;
 pub mod embed;
+pub mod find;
 pub mod identify;
 pub mod language;
 pub mod linkage;

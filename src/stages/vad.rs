@@ -4,7 +4,7 @@
 //! business of [`chunk`](super::chunk). The probabilities come from Silero VAD or, where the caller prefers it, from the
 //! segmentation network that diarization hears with.
 
-use std::str::FromStr;
+use std::{ops::Range, str::FromStr};
 
 use super::segment::Segmentation;
 use crate::{
@@ -178,51 +178,78 @@ fn in_windows(segmentation: &Segmentation) -> Vec<f32> {
 
 /// The stretches of speech in a recording of `samples` samples, given the `probabilities` of its windows.
 pub fn speech_spans(probabilities: &[f32], samples: usize, options: &VadOptions) -> Vec<Span> {
-    let mut regions = hysteresis(probabilities, samples, options);
-    pad(&mut regions, samples, samples_of(options.pad));
+    let mut finder = SpeechFinder::new(options);
+    let mut regions: Vec<Range<usize>> = probabilities.iter().filter_map(|&likely| finder.push(likely)).collect();
+    regions.extend(finder.finish(samples));
     regions.into_iter().map(Span::from_samples).collect()
 }
 
-/// Speech in samples: begins at the onset, ends where the probability fell below the offset and stayed below the onset
-/// for the shortest silence.
-fn hysteresis(probabilities: &[f32], samples: usize, options: &VadOptions) -> Vec<std::ops::Range<usize>> {
-    let (min_speech, min_silence) = (samples_of(options.min_speech), samples_of(options.min_silence));
-    let mut regions = Vec::new();
-    let mut begun = None;
-    let mut silent_since = None;
-    for (index, &probability) in probabilities.iter().enumerate() {
-        let now = index * WINDOW;
-        if probability >= options.onset {
-            silent_since = None;
-            begun.get_or_insert(now);
-        } else if let Some(start) = begun
-            && probability < options.offset
-        {
-            let end = *silent_since.get_or_insert(now);
-            if now - end >= min_silence {
-                regions.push(start..end);
-                (begun, silent_since) = (None, None);
-            }
-        }
-    }
-    regions.extend(begun.map(|start| start..samples.max(start)));
-    regions.retain(|region| region.len() > min_speech);
-    regions
+/// Finds stretches of speech in a recording that goes on: takes probabilities window by window, and gives a stretch as soon as
+/// the one after it is known, with which it shares the silence between them.
+#[derive(Debug, Clone)]
+pub struct SpeechFinder {
+    onset: f32,
+    offset: f32,
+    min_speech: usize,
+    min_silence: usize,
+    pad: usize,
+    /// Samples that have been told of.
+    now: usize,
+    /// Where the speech began that has not ended.
+    begun: Option<usize>,
+    silent_since: Option<usize>,
+    /// The last stretch, widened at its start alone.
+    last: Option<Range<usize>>,
 }
 
-/// Widens every region by `pad` samples; neighbours share a silence that is too short for both.
-fn pad(regions: &mut [std::ops::Range<usize>], samples: usize, pad: usize) {
-    if let Some(first) = regions.first_mut() {
-        first.start = first.start.saturating_sub(pad);
+impl SpeechFinder {
+    /// Nothing has been heard yet.
+    pub fn new(options: &VadOptions) -> Self {
+        let &VadOptions { onset, offset, min_speech, min_silence, pad, .. } = options;
+        let [min_speech, min_silence, pad] = [min_speech, min_silence, pad].map(samples_of);
+        Self { onset, offset, min_speech, min_silence, pad, now: 0, begun: None, silent_since: None, last: None }
     }
-    for index in 1..regions.len() {
-        let silence = regions[index].start - regions[index - 1].end;
-        let share = if silence < 2 * pad { silence / 2 } else { pad };
-        regions[index - 1].end += share;
-        regions[index].start -= share;
+
+    /// Takes the probability of the next window; a stretch in samples that is known by it. Speech begins at the onset, and ends
+    /// where the probability fell below the offset and stayed below the onset for the shortest silence.
+    pub fn push(&mut self, probability: f32) -> Option<Range<usize>> {
+        let now = self.now;
+        self.now += WINDOW;
+        if probability >= self.onset {
+            self.silent_since = None;
+            self.begun.get_or_insert(now);
+            return None;
+        }
+        let start = self.begun.filter(|_| probability < self.offset)?;
+        let end = *self.silent_since.get_or_insert(now);
+        if now - end < self.min_silence {
+            return None;
+        }
+        (self.begun, self.silent_since) = (None, None);
+        self.close(start..end)
     }
-    if let Some(last) = regions.last_mut() {
-        last.end = (last.end + pad).min(samples);
+
+    /// What is left at the end of a recording of `samples` samples.
+    pub fn finish(mut self, samples: usize) -> impl Iterator<Item = Range<usize>> {
+        let before = self.begun.take().and_then(|start| self.close(start..samples.max(start)));
+        let last = self.last.take().map(|last| last.start..(last.end + self.pad).min(samples));
+        before.into_iter().chain(last)
+    }
+
+    /// Takes a stretch that is complete, and gives the one before it. Both are widened; neighbours share a silence that is too
+    /// short for both.
+    fn close(&mut self, region: Range<usize>) -> Option<Range<usize>> {
+        if region.len() <= self.min_speech {
+            return None;
+        }
+        let Some(before) = self.last.take() else {
+            self.last = Some(region.start.saturating_sub(self.pad)..region.end);
+            return None;
+        };
+        let silence = region.start - before.end;
+        let share = if silence < 2 * self.pad { silence / 2 } else { self.pad };
+        self.last = Some(region.start - share..region.end);
+        Some(before.start..before.end + share)
     }
 }
 

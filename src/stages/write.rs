@@ -225,7 +225,7 @@ impl Writer {
         let heard = self.detect(&jobs, &seats)?;
         let mut rows = Vec::new();
         for (((key, job), seat), heard) in jobs.into_iter().zip(seats).zip(heard) {
-            let row = |language| Row::new(job.chunk.clone(), job.script.clone(), job.key.1, seat, language);
+            let row = |language| Row::new(job.chunk.clone(), job.script.clone(), job.key.chunk, seat, language);
             match (&job.work, heard) {
                 (Work::Detect, Some(heard)) => self.finished.push((key, Ok(Outcome::Detected(heard)))),
                 (Work::Detect, None) => return Err(Error::Bug("no language was detected".into())),

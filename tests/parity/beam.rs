@@ -17,7 +17,7 @@ use palabra::{
     progress::Watch,
     span::Span,
     stages::{
-        batch::Batch,
+        batch::{Batch, ChunkKey},
         beam::{Beam, Ends, Search},
         row::{Decoding, Row, Seat},
         script::Script,
@@ -62,7 +62,8 @@ impl Need {
     /// What comes of rows that share a batch: each chunk with its script, and the slots of its texts.
     fn decode(&self, rows: &[(Chunk, Arc<Script>, Vec<usize>)]) -> Vec<Decoding> {
         let mut batch = Batch::new(self.transcriber.clone(), rows.len()).unwrap();
-        let places: Vec<_> = rows.iter().enumerate().map(|(slot, (chunk, ..))| (slot, (0, slot), chunk)).collect();
+        let places: Vec<_> =
+            rows.iter().enumerate().map(|(slot, (chunk, ..))| (slot, ChunkKey::new(0, slot), chunk)).collect();
         batch.listen(&places).unwrap();
         batch.grow_texts(rows.iter().flat_map(|(.., texts)| texts).max().unwrap() + 1).unwrap();
         let row = |(slot, (chunk, script, texts)): (usize, &(Chunk, Arc<Script>, Vec<usize>))| {

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -23,6 +24,8 @@ use palabra::{
     progress::Watch,
     span::{SAMPLE_RATE, Span},
     stages::{
+        chunk::{ChunkOptions, chunks},
+        find::ChunkFinder,
         segment::{STEP, segment},
         vad::{VadOptions, VoiceDetector, detect, detect_in, speech_spans},
     },
@@ -44,6 +47,7 @@ pub fn trials() -> Vec<Trial> {
         support::trial("vad_sample", &sample, |(weights, path)| {
             same_as_reference(&load(&weights), &path, "sample");
         }),
+        support::trial("vad_step_by_step", &sample, |(weights, path)| step_by_step(load(&weights), &path)),
         support::trial("vad_long_recording", &data, |(weights, dev)| {
             same_as_reference(&load(&weights), &dev.join("audio/long_ls_dev.flac"), "long_ls_dev");
         }),
@@ -57,6 +61,40 @@ pub fn trials() -> Vec<Trial> {
 fn load(path: &Path) -> Silero {
     let vb = VarBuilder::from_buffered_safetensors(fs::read(path).unwrap(), DType::F32, &Device::Cpu).unwrap();
     Silero::load(&vb).unwrap()
+}
+
+/// A recording that comes in parts has the chunks that it has as a whole.
+fn step_by_step(silero: Silero, path: &Path) {
+    let audio = decode(path);
+    // Long enough for several blocks, the last one short.
+    let audio = Audio::new([audio.samples(), audio.samples(), &audio.samples()[..123_456]].concat());
+    let speech = VadOptions::default();
+    let detection = detect(&silero, &audio, &speech, &Watch::silent()).unwrap();
+    let silero = Arc::new(silero);
+    for chunk_size in [5.0, 12.0, 30.0] {
+        let options = ChunkOptions { chunk_size, ..ChunkOptions::default() };
+        let whole: Vec<_> = chunks(&audio, &detection, &options)
+            .unwrap()
+            .into_iter()
+            .map(|chunk| (chunk.span(), chunk.speech))
+            .collect();
+        assert!(whole.len() > 2);
+        for step in [1000, 131_072, 400_000, usize::MAX] {
+            let mut finder = ChunkFinder::new(silero.clone(), &speech, &options).unwrap();
+            let (mut there, mut layouts) = (0, Vec::new());
+            loop {
+                let ended = there == audio.samples().len();
+                match finder.advance(&audio.samples()[..there], ended).unwrap() {
+                    Some(known) => layouts.extend(known),
+                    None if ended => break,
+                    None => there = there.saturating_add(step).min(audio.samples().len()),
+                }
+            }
+            let found: Vec<_> =
+                layouts.iter().map(|layout| layout.of(&audio)).map(|chunk| (chunk.span(), chunk.speech)).collect();
+            assert_eq!(found, whole, "chunks of {chunk_size} s, {step} samples at a time");
+        }
+    }
 }
 
 fn segmenter_of(folder: &Path) -> Segmenter {

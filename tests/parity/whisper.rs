@@ -20,7 +20,7 @@ use palabra::{
     progress::Watch,
     span::Span,
     stages::{
-        batch::Batch,
+        batch::{Batch, ChunkKey},
         language::LanguageChoice,
         row::{Decoding, Row, Seat},
         script::Script,
@@ -157,7 +157,8 @@ fn decode(
 ) -> Vec<(Row, Decoding)> {
     let script = Script::new(transcriber, &options("en", timestamps)).unwrap();
     let mut batch = Batch::new(transcriber.clone(), chunks.len()).unwrap();
-    let places: Vec<_> = chunks.iter().enumerate().map(|(index, chunk)| (index, (0, index), chunk)).collect();
+    let places: Vec<_> =
+        chunks.iter().enumerate().map(|(index, chunk)| (index, ChunkKey::new(0, index), chunk)).collect();
     batch.listen(&places).unwrap();
     let row = |(index, chunk): (usize, &Chunk)| {
         Row::new(chunk.clone(), script.clone(), index, Seat::single(index), languages[index].parse().unwrap())
@@ -234,7 +235,7 @@ fn word_times(need: &Need, clips: &Clips) {
         let language = row["language"].as_str().unwrap().to_owned();
         let (row_decoded, decoding) = decode(&need.transcriber, &chunks, &[language], false).remove(0);
         let mut batch = Batch::new(need.transcriber.clone(), 1).unwrap();
-        batch.listen(&[(0, (0, 0), &chunks[0])]).unwrap();
+        batch.listen(&[(0, ChunkKey::new(0, 0), &chunks[0])]).unwrap();
         let row_words = batch.align(&row_decoded, &decoding).unwrap();
         let expected: Vec<&Value> = row["raw"].as_array().unwrap().iter().filter(|word| is_word(word)).collect();
         assert_eq!(row_words.len(), expected.len(), "{}: number of words", row["id"]);

@@ -15,6 +15,7 @@ use palabra::{
     ops::profile::{self, Stage as Timed},
     progress::{StageName, Watch},
     stages::{
+        batch::ChunkKey,
         chunk::{self, ChunkOptions},
         diarize::{DiarizeOptions, Plan},
         ears,
@@ -178,7 +179,7 @@ impl Desk<'_> {
     fn work(&mut self, work: Vec<Work>, take: &mut dyn FnMut(usize, Outcome) -> Result<()>) -> Result<()> {
         let job = |(index, work): (usize, Work)| {
             let (script, aligned) = (self.script.clone(), self.aligned.clone());
-            let job = Job { key: (0, index), chunk: self.chunks[index].clone(), script, aligned, work };
+            let job = Job { key: ChunkKey::new(0, index), chunk: self.chunks[index].clone(), script, aligned, work };
             (index as Key, Arc::new(job))
         };
         let mut waiting: VecDeque<(Key, Arc<Job>)> = work.into_iter().enumerate().map(job).collect();

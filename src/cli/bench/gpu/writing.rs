@@ -7,7 +7,7 @@ use palabra::{
     audio::Chunk,
     language::Language,
     stages::{
-        batch::Batch,
+        batch::{Batch, ChunkKey},
         row::{Row, Seat},
         script::Script,
         transcribe::{TranscribeOptions, Transcriber},
@@ -34,7 +34,8 @@ impl Writing {
     pub fn new(transcriber: &Arc<Transcriber>, input: &Input, rows: usize) -> Result<Self> {
         let mut batch = Batch::new(transcriber.clone(), rows)?;
         let chunks: Vec<Chunk> = (0..rows).map(|index| input.chunk(index)).collect();
-        let places: Vec<_> = chunks.iter().enumerate().map(|(slot, chunk)| (slot, (0, slot), chunk)).collect();
+        let places: Vec<_> =
+            chunks.iter().enumerate().map(|(slot, chunk)| (slot, ChunkKey::new(0, slot), chunk)).collect();
         batch.listen(&places)?;
         let rows: Vec<Row> = (0..rows).map(|index| row(transcriber, input, index)).collect::<Result<_>>()?;
         Ok(Self { batch, finished: vec![false; rows.len()], rows, end: transcriber.tokenizer().end() })
