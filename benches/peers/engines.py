@@ -112,6 +112,7 @@ ENGINES = {
     "palabra-float32": Palabra("Palabra, float32", ("--compute-type", "float32")),
     "palabra-beam5": Palabra("Palabra, beam 5", ("--beam-size", "5")),
     "palabra-words": Palabra("Palabra, with word times", words=True),
+    "palabra-words-batch4": Palabra("Palabra, with word times, batches of 4", ("--batch-size", "4"), words=True),
     "palabra-whole": Palabra("Palabra, with word times and speakers", words=True, diarize=True),
     "faster-whisper-int8": faster_whisper("int8", "palabra", "int8"),
     "faster-whisper-int8-batch16": faster_whisper("int8, batches of 16", "palabra", "int8", "--batch-size", "16"),
@@ -124,7 +125,12 @@ ENGINES = {
 #: Five rounds of these on ten minutes of audio take about ten minutes on two cores; whisper.cpp would take half as long again.
 DEFAULT = "palabra,palabra-float32,palabra-beam5,faster-whisper-int8,faster-whisper-float32,faster-whisper-beam5"
 #: (engine of Palabra, engine it stands against) beyond each peer's own rival.
-FURTHER_PAIRS = [("palabra-words", "faster-whisper-int8"), ("palabra-whole", "faster-whisper-int8")]
+FURTHER_PAIRS = [
+    ("palabra-words", "faster-whisper-int8"),
+    ("palabra-words-batch4", "faster-whisper-int8"),
+    ("palabra-words-batch4", "whisper.cpp-q8_0"),
+    ("palabra-whole", "faster-whisper-int8"),
+]
 
 
 def pairs(names):

@@ -27,7 +27,7 @@ const SHOWN_EVERY: Duration = Duration::from_millis(100);
 pub struct Ahead<'a> {
     /// Each lets one more file be decoded.
     permits: Sender<()>,
-    decoded: Receiver<Result<Decoded>>,
+    decoded: Receiver<(Result<Decoded>, Duration)>,
     latest: &'a Mutex<Option<Progress>>,
     stopped: &'a AtomicBool,
 }
@@ -45,7 +45,9 @@ pub fn decoding<T>(files: &[PathBuf], decode: Decode, cancelled: &AtomicBool, wo
             let watch = Watch::new(&show, cancelled).or_when(&stopped);
             for (file, ()) in files.iter().zip(permitted) {
                 *latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                if send.send(decode(file, &Limits::default(), &watch)).is_err() {
+                let started = Instant::now();
+                let decoded = decode(file, &Limits::default(), &watch);
+                if send.send((decoded, started.elapsed())).is_err() {
                     break;
                 }
             }
@@ -64,16 +66,15 @@ impl Ahead<'_> {
         self.permits.send(()).ok();
     }
 
-    /// The next recording, and how many seconds it was waited for; `watch` hears how far decoding is.
+    /// The next recording, and how many seconds decoding it took; `watch` hears how far that is.
     ///
     /// # Errors
     /// Those of decoding this file, [`Error::Cancelled`].
     pub fn next(&self, watch: &Watch) -> Result<(Decoded, f64)> {
-        let started = Instant::now();
         self.permit();
         loop {
             match self.decoded.recv_timeout(SHOWN_EVERY) {
-                Ok(decoded) => return Ok((decoded?, started.elapsed().as_secs_f64())),
+                Ok((decoded, took)) => return Ok((decoded?, took.as_secs_f64())),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Error::Bug("more recordings were asked for than there are files".into()));

@@ -401,7 +401,8 @@ impl Teller<'_, '_> {
     }
 }
 
-/// Seconds per stage. Stages that run side by side each count in full; the total is what the caller has waited for.
+/// Seconds per stage. Stages that run side by side each count in full; the total is what the caller has waited for, with loading
+/// and decoding in full where the recording was decoded ahead.
 struct Clock {
     timings: Vec<(&'static str, f64)>,
     before: f64,
