@@ -60,6 +60,18 @@ impl Chunk {
         Span::new(self.offset, self.offset + self.audio.duration())
     }
 
+    /// The latest time after which so many seconds of speech follow, in seconds from its start; `None` where there are fewer.
+    pub fn time_before_last(&self, seconds: f64) -> Option<f64> {
+        let mut left = seconds;
+        for speech in self.speech.iter().rev() {
+            if speech.duration() >= left {
+                return Some(speech.end - left - self.offset);
+            }
+            left -= speech.duration();
+        }
+        None
+    }
+
     /// What of it comes after `time`, in seconds of the file.
     pub fn after(&self, time: f64) -> Chunk {
         let span = Span::new(time, self.span().end).clamp(&self.span());
@@ -81,6 +93,7 @@ mod tests {
         let rest = chunk.after(8.0);
         assert_eq!((rest.span(), rest.audio.samples()[0]), (Span::new(8.0, 10.0), 128_000.0));
         assert_eq!(rest.speech, [Span::new(8.0, 9.0)]);
+        assert_eq!([0.5, 2.0, 3.0, 5.0].map(|s| chunk.time_before_last(s)), [Some(5.5), Some(4.0), Some(2.0), None]);
         assert_eq!(chunk.after(1.0).span(), chunk.span());
         assert_eq!((chunk.after(12.0).audio.samples().len(), chunk.after(12.0).speech.len()), (0, 0));
     }

@@ -5,6 +5,7 @@
 //! Engine -- Admission: who may come in
 //!        -- Shelf: which models are in memory -> Pipeline: one request in five lines
 //!                                                  |-- Hearing: voice detection, speakers
+//!                                                  |-- Incoming: the chunks, found while those before are written
 //!                                                  +-- Recording -> Batcher<Writer>: the transcriber's threads
 //! ```
 

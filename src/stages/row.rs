@@ -14,7 +14,7 @@ use crate::{
     audio::Chunk,
     error::{Error, Result},
     language::Language,
-    models::whisper::Tokenizer,
+    models::whisper::{Tokenizer, tokenizer::TIMESTAMP_STEP},
     ops::{Choice, Chosen},
     transcript::Token,
 };
@@ -162,6 +162,8 @@ pub struct Row {
     pub language: Language,
     /// Earlier attempts at lower temperatures.
     pub failed: Vec<Decoding>,
+    /// Up to where there is speech enough for another segment, in steps of written times from the start of the chunk.
+    spoken: u32,
     search: Search,
     /// Probability of `<|nospeech|>` at the start.
     pub no_speech_prob: f32,
@@ -169,6 +171,8 @@ pub struct Row {
     random: Xoshiro256PlusPlus,
 }
 
+/// Less speech than this, in seconds, holds no segment: it is the end of a word that has been written.
+pub(super) const LEAST_SEGMENT: f64 = 0.5;
 /// Longest cycle looked for, in tokens.
 const LONGEST_CYCLE: usize = 48;
 /// A cycle is a loop when it has come back three times and fills this many tokens.
@@ -182,6 +186,7 @@ impl Row {
         Self {
             search: search(&script, temperature, seat.texts.len()),
             temperature,
+            spoken: chunk.time_before_last(LEAST_SEGMENT).map_or(0, |time| (time / TIMESTAMP_STEP) as u32),
             chunk,
             script,
             seat,
@@ -221,12 +226,12 @@ impl Row {
 
     /// What each text that goes on may be continued with, by the script's rules.
     pub fn choices(&mut self) -> Vec<Choice> {
-        let Self { search, script, temperature, random, .. } = self;
+        let Self { search, script, temperature, random, spoken, .. } = self;
         let drawn = |choice| match *temperature > 0.0 {
             true => Choice { temperature: *temperature, uniform: random.r#gen::<f64>(), ..choice },
             false => choice,
         };
-        search.live().iter().map(|text| script.choice(&text.tokens)).map(drawn).collect()
+        search.live().iter().map(|text| script.choice(&text.tokens, *spoken)).map(drawn).collect()
     }
 
     /// Goes on with the best of the candidates that each text had. What comes back are pairs of slots: the text in the first

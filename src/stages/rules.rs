@@ -54,18 +54,19 @@ impl Rules {
         Self { vocabulary, times }
     }
 
-    /// What may follow `sampled` (the tokens after the prompt), the likeliest first.
-    pub fn choice(&self, sampled: &[u32]) -> Choice {
+    /// What may follow `sampled` (the tokens after the prompt), the likeliest first, in a chunk with speech until `spoken`, in
+    /// steps of written times from its start.
+    pub fn choice(&self, sampled: &[u32], spoken: u32) -> Choice {
         let first = if sampled.is_empty() { NEVER_FIRST } else { 0 };
         let free = Choice { masks: NEVER | first, ..Choice::free(self.vocabulary) };
-        self.times.map_or(free, |times| times.choice(sampled, free))
+        self.times.map_or(free, |times| times.choice(sampled, spoken, free))
     }
 }
 
 impl Times {
-    /// Times come in pairs, except directly before the end; they never go back; a segment is never empty; and where the
-    /// times together are likelier than any text, a time is written.
-    fn choice(&self, sampled: &[u32], free: Choice) -> Choice {
+    /// Times come in pairs, except directly before the end; they never go back; a segment is never empty, nor is one left open
+    /// where more is spoken; and where the times together are likelier than any text, a time is written.
+    fn choice(&self, sampled: &[u32], spoken: u32, free: Choice) -> Choice {
         let is_time = |token: Option<&u32>| token.is_some_and(|&token| token >= self.first);
         let last_is_time = is_time(sampled.last());
         let pair_is_complete = sampled.len() < 2 || is_time(sampled.get(sampled.len() - 2));
@@ -83,7 +84,11 @@ impl Times {
             text_from = self.first;
             time_to = time_to.min(self.latest_start + 1);
         }
-        let masks = free.masks | NEVER_WITH_TIMES;
+        // Whisper ends here where the rest of a segment lies outside of the chunk, and openai/whisper reads the rest again
+        // with what comes after it. Chunks end where nobody speaks: nothing comes after them, and what is left is a segment.
+        let opened = sampled.len() > 1 && last_is_time && pair_is_complete;
+        let goes_on = opened && sampled.last().is_some_and(|&time| time - self.first < spoken);
+        let masks = free.masks | NEVER_WITH_TIMES | if goes_on { NEVER_FIRST } else { 0 };
         Choice { masks, text_from, first_time: self.first, time_from, time_to, ..free }
     }
 }
@@ -94,11 +99,16 @@ mod tests {
 
     /// Ten text tokens (9 ends), 10 is `<|notimestamps|>`, times from 11.
     fn allowed(sampled: &[u32], logits: Vec<f32>) -> Vec<usize> {
+        allowed_in(sampled, 0, logits)
+    }
+
+    /// In a chunk with speech until `spoken`.
+    fn allowed_in(sampled: &[u32], spoken: u32, logits: Vec<f32>) -> Vec<usize> {
         let times = Times { end: 9, first: 11, latest_start: 13 };
         let rules = Rules { vocabulary: 20, times: Some(times) };
         let masks = Masks::new([vec![3], vec![0, 9], vec![10]], 20, &Device::Cpu).unwrap();
         let mut logits = logits;
-        rules.choice(sampled).forbid(&masks, &mut logits);
+        rules.choice(sampled, spoken).forbid(&masks, &mut logits);
         (0..logits.len()).filter(|&i| logits[i].is_finite()).collect()
     }
 
@@ -120,6 +130,18 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_is_not_left_open_where_more_is_spoken() {
+        let ends = |sampled: &[u32], spoken| {
+            let mut logits = vec![0.0; 20];
+            logits[9] = 9.0;
+            allowed_in(sampled, spoken, logits).contains(&9)
+        };
+        assert!(ends(&[11, 1, 15, 15], 4) && !ends(&[11, 1, 15, 15], 5), "the segment opens at the fourth step");
+        assert!(ends(&[11, 1, 15], 5), "no segment is open");
+        assert!(ends(&[11], 5), "nothing may be said at all");
+    }
+
+    #[test]
     fn likely_times_win_over_text() {
         let mut logits = vec![0.0; 20];
         logits[5] = 1.0;
@@ -131,7 +153,7 @@ mod tests {
         let rules = Rules { vocabulary: 20, times: None };
         let masks = Masks::new([vec![3], vec![0, 9], vec![10]], 20, &Device::Cpu).unwrap();
         let mut logits = vec![0.0; 20];
-        rules.choice(&[]).forbid(&masks, &mut logits);
+        rules.choice(&[], 0).forbid(&masks, &mut logits);
         assert_eq!((0..20).filter(|&i| logits[i] == f32::NEG_INFINITY).collect::<Vec<_>>(), [0, 3, 9]);
     }
 }

@@ -45,9 +45,10 @@ impl Script {
         }))
     }
 
-    /// What a text may be continued with: the likeliest of what the rules allow after the tokens `written` so far.
-    pub fn choice(&self, written: &[u32]) -> Choice {
-        self.rules.choice(written)
+    /// What a text may be continued with: the likeliest of what the rules allow after the tokens `written` so far, in a chunk
+    /// with speech until `spoken` ([`Rules::choice`]).
+    pub fn choice(&self, written: &[u32], spoken: u32) -> Choice {
+        self.rules.choice(written, spoken)
     }
 
     /// Slots for texts that a chunk needs: at temperature 0 it is searched with a beam.

@@ -3,7 +3,7 @@
 use super::{
     align::{self, Emissions, Hearing},
     order,
-    row::{Decoding, compression_ratio},
+    row::{Decoding, LEAST_SEGMENT, compression_ratio},
 };
 use crate::{
     audio::Chunk,
@@ -21,8 +21,8 @@ pub(super) fn timed(decoding: &Decoding, language: Language, chunk: &Chunk, word
     utterance(decoding, language, span, decoding.text.clone(), decoding.written(), words)
 }
 
-/// The utterances of a text with the times that the model wrote; a text without times spans the chunk's speech. Where the
-/// model says that more is spoken than it wrote, or its text was `cut_off`, what is left of the chunk comes beside them.
+/// The utterances of a text with the times that the model wrote; a text without times spans the chunk's speech. Where the text
+/// was `cut_off`, what is left of the chunk comes beside them.
 pub(super) fn pieces(
     tokenizer: &Tokenizer,
     decoding: &Decoding,
@@ -31,16 +31,7 @@ pub(super) fn pieces(
     cut_off: bool,
 ) -> Result<(Vec<Utterance>, Option<Chunk>)> {
     let mut tokens = decoding.written();
-    let first = tokenizer.first_timestamp();
-    let rest = segment_left_open(&tokens, first, cut_off).and_then(|last| {
-        let rest = chunk.after(chunk.offset + seconds(tokens[last].id, first));
-        let speech: f64 = rest.speech.iter().map(Span::duration).sum();
-        (speech >= LEAST_LEFT).then_some((last, rest))
-    });
-    let rest = rest.map(|(last, rest)| {
-        tokens.truncate(last + 1);
-        rest
-    });
+    let rest = if cut_off { unread(&mut tokens, tokenizer.first_timestamp(), chunk) } else { None };
     let pieces = timed_pieces(tokenizer, tokens, chunk)?;
     let utterances = pieces
         .into_iter()
@@ -49,16 +40,21 @@ pub(super) fn pieces(
     Ok((utterances, rest))
 }
 
-/// Less speech than this, in seconds, is not read again: it is the end of a word that has been written.
-const LEAST_LEFT: f64 = 0.3;
+/// A text that was cut off is worth another reading of the rest where it has got this far, in seconds.
+const LEAST_READ: f64 = 1.0;
 
-/// The place of the time that opens a segment without an end, where a text leaves off before the speech does
-/// (openai/whisper, `transcribe.py`): after other segments, a time with nothing behind it, or text that was `cut_off`.
-fn segment_left_open(tokens: &[Token], first_timestamp: u32, cut_off: bool) -> Option<usize> {
+/// Takes the last segment, which was cut off, from a text after others; what is left of the chunk from where it begins
+/// (openai/whisper, `transcribe.py`).
+fn unread(tokens: &mut Vec<Token>, first_timestamp: u32, chunk: &Chunk) -> Option<Chunk> {
     let is_time = |token: &Token| token.id >= first_timestamp;
     let opening = tokens.windows(2).rposition(|pair| pair.iter().all(is_time))? + 1;
-    let nothing_behind = opening + 1 == tokens.len();
-    (nothing_behind || (cut_off && !tokens.last().is_some_and(is_time))).then_some(opening)
+    let read = seconds(tokens[opening].id, first_timestamp);
+    let rest = chunk.after(chunk.offset + read);
+    let worth_it = read >= LEAST_READ && rest.time_before_last(LEAST_SEGMENT).is_some();
+    worth_it.then(|| {
+        tokens.truncate(opening + 1);
+        rest
+    })
 }
 
 /// What a time stands for, in seconds from the start of the chunk.
@@ -243,19 +239,25 @@ fn timed_pieces(tokenizer: &Tokenizer, tokens: Vec<Token>, chunk: &Chunk) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{audio::Audio, span::SAMPLE_RATE};
 
     #[test]
-    fn a_text_leaves_a_segment_open_where_more_is_spoken() {
-        let open = |ids: &[u32], cut_off| {
-            let tokens: Vec<Token> = ids.iter().map(|&id| Token { id, logprob: 0.0 }).collect();
-            segment_left_open(&tokens, 100, cut_off)
+    fn what_a_text_had_no_room_for_is_read_again() {
+        let chunk = Chunk {
+            audio: Audio::new(vec![0.0; 20 * SAMPLE_RATE]),
+            offset: 40.0,
+            speech: vec![Span::new(41.0, 48.0), Span::new(50.0, 59.0)],
         };
-        assert_eq!(open(&[100, 1, 2, 150, 150], false), Some(4));
-        assert_eq!(open(&[100, 1, 2, 150, 160, 3, 190], false), None, "a last time alone: nothing follows");
-        assert_eq!(open(&[100, 1, 2, 150, 160, 3, 4], false), None, "the chunk ends before its last segment");
-        assert_eq!(open(&[100, 1, 2, 150, 160, 3, 4], true), Some(4), "there was no room for more text");
-        assert_eq!(open(&[100, 1, 2, 3], true), None, "nothing to go back to");
-        assert_eq!(open(&[1, 2], false), None);
+        let rest = |ids: &[u32]| {
+            let mut tokens = ids.iter().map(|&id| Token { id, logprob: 0.0 }).collect();
+            let rest = unread(&mut tokens, 1000, &chunk);
+            rest.map(|rest| (rest.span(), tokens.iter().map(|token| token.id).collect::<Vec<_>>()))
+        };
+        let whole = [1000, 1, 2, 1100, 1110, 3, 1450, 1500, 4, 5];
+        assert_eq!(rest(&whole), Some((Span::new(50.0, 60.0), whole[..8].to_vec())));
+        assert_eq!(rest(&[1000, 1, 2, 3]), None, "there is nothing to go back to");
+        assert_eq!(rest(&[1000, 1, 1040, 1040, 2, 3]), None, "it would be read for ever");
+        assert_eq!(rest(&[1000, 1, 1940, 1940, 2, 3]), None, "too little is left");
     }
 
     #[test]

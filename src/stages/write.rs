@@ -91,7 +91,7 @@ pub struct Written {
     pub utterances: Vec<Utterance>,
     /// What was dropped or is uncertain.
     pub warnings: Vec<String>,
-    /// What of the chunk is still to be read: the model wrote times, and left off before its end.
+    /// What of the chunk is still to be read, since there was no room for more text.
     pub rest: Option<Chunk>,
     /// Decodings beyond the first.
     pub fallbacks: usize,

@@ -102,7 +102,7 @@ impl Need {
                 cache.rewind(0);
                 let states = decoder.forward(&tokens, &[0], &mut cache).unwrap();
                 let last = states.narrow(1, tokens.len() - 1, 1).unwrap().squeeze(1).unwrap().contiguous().unwrap();
-                let choices: [Choice; 1] = [script.choice(&text.tokens)];
+                let choices: [Choice; 1] = [script.choice(&text.tokens, 0)];
                 let logits = decoder.logits(&last).unwrap();
                 candidates(&logits, transcriber.masks(), &choices, &[wanted]).unwrap().remove(0)
             };

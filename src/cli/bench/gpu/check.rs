@@ -111,7 +111,7 @@ fn worst(text: Vec<u32>, reference: &Transcriber, input: &Input) -> Result<f64> 
         let states = decoder.forward(&next, &[0], &mut cache)?; // (1, T, d_model)
         let last = states.narrow(1, next.len() - 1, 1)?.squeeze(1)?.contiguous()?;
         let mut logits: Vec<f32> = decoder.logits(&last)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        script.choice(&written).forbid(reference.masks(), &mut logits);
+        script.choice(&written, 0).forbid(reference.masks(), &mut logits);
         // A token that is none, or that may not stand there, is as wrong as can be.
         let found = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
         worst = worst.max(f64::from(logits[argmax(&logits)] - found));
