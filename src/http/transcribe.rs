@@ -172,7 +172,8 @@ impl Ask {
         let known = known_speakers(&mut fields);
         let mut options = app.options(&mut fields);
         let about_speakers = [
-            ("speaker_changes", changes.is_some()),
+            // Forms send the default of every field.
+            ("speaker_changes", changes.is_some_and(|changes| changes != SpeakerChanges::default())),
             ("speaker_embeddings", embeddings),
             ("known_speaker_names", !known.is_empty()),
         ];

@@ -35,6 +35,7 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         with_sample("transcribe::silence_and_a_blink_are_empty_transcripts", |_| {
             silence_and_a_blink_are_empty_transcripts()
         }),
+        with_sample("transcribe::a_form_with_the_default_of_every_field_is_answered", default_of_every_field),
         with_sample("transcribe::a_path_in_a_file_name_is_only_a_name", a_path_in_a_file_name_is_only_a_name),
         with_sample("transcribe::requests_side_by_side_do_not_touch_each_other", requests_side_by_side),
     ]
@@ -45,6 +46,32 @@ fn refused(form: &Form) -> Reply {
     let reply = post(service.address, "/transcribe/", form);
     eventually("its place is free again", Duration::from_secs(5), || service.inside() == 0);
     reply
+}
+
+/// What the page at /docs sends when nothing is filled in but the file: defaults where the document tells of them, nothing in
+/// all other fields.
+fn default_of_every_field(sample: &Path) {
+    let address = Service::shared().address;
+    let document = client::get(address, "/openapi.json", &[]).json();
+    for path in ["/transcribe/", "/v1/audio/transcriptions", "/v1/audio/translations"] {
+        let content = &document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"];
+        let schema = match content["schema"]["$ref"].as_str() {
+            Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => &content["schema"],
+        };
+        let fields = schema["properties"].as_object().unwrap();
+        assert!(fields.len() > 5, "{path}: {fields:?}");
+        let form =
+            fields.iter().fold(Form::default(), |form, (name, field)| match (name.as_str(), &field["default"]) {
+                ("audio_file" | "file", _) => form.file(name, "speech.wav", &std::fs::read(sample).unwrap()),
+                ("model", _) => form.text(name, "base"),
+                (_, Value::Null) => form.text(name, ""),
+                (_, Value::String(text)) => form.text(name, text),
+                (_, other) => form.text(name, &other.to_string()),
+            });
+        let reply = post(address, path, &form);
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    }
 }
 
 fn sound() -> Vec<u8> {

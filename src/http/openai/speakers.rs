@@ -55,7 +55,8 @@ impl Speakers {
                 "numbers of speakers are about telling them apart; send diarize_audio=true or ask for diarized_json",
             );
         }
-        if !wanted && self.changes.is_some() {
+        // Forms send the default of every field.
+        if !wanted && self.changes.is_some_and(|changes| changes != SpeakerChanges::default()) {
             let message =
                 "speaker_changes is about telling speakers apart; send diarize_audio=true or ask for diarized_json";
             return Err(Failure::request(message).about("speaker_changes"));
