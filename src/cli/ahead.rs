@@ -33,7 +33,8 @@ pub struct Ahead<'a> {
 }
 
 /// Does `work` with the recordings of `files`, which are decoded meanwhile: one more than `work` has asked for, so that two
-/// are in memory at most; none ahead where operations have a single thread, which decoding would disturb.
+/// are in memory at most; none ahead where operations have a single thread, which decoding would disturb, nor where one of them
+/// is a pipe: whoever reads from that may wait for ever, although nobody wants it any more.
 pub fn decoding<T>(files: &[PathBuf], decode: Decode, cancelled: &AtomicBool, work: impl FnOnce(&Ahead<'_>) -> T) -> T {
     let (latest, stopped) = (Mutex::new(None), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -53,7 +54,7 @@ pub fn decoding<T>(files: &[PathBuf], decode: Decode, cancelled: &AtomicBool, wo
             }
         });
         let ahead = Ahead { permits, decoded, latest: &latest, stopped: &stopped };
-        if rayon::current_num_threads() > 1 {
+        if rayon::current_num_threads() > 1 && files.iter().all(|file| file.is_file()) {
             ahead.permit();
         }
         work(&ahead)
@@ -104,7 +105,7 @@ mod tests {
     /// A recording of as many samples as the name of the file says.
     fn numbered(file: &Path, _: &Limits, watch: &Watch) -> Result<Decoded> {
         watch.check()?;
-        let name = file.to_string_lossy();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
         let length = name.parse().map_err(|_| Error::Audio(format!("{name} is no number")))?;
         Ok(Decoded {
             audio: Audio::new(vec![0.0; length]),
@@ -116,9 +117,17 @@ mod tests {
         })
     }
 
+    /// Empty files with these names, and the folder that they go with.
+    fn files(names: &[&str]) -> (tempfile::TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
+        files.iter().for_each(|file| std::fs::write(file, b"").unwrap());
+        (folder, files)
+    }
+
     #[test]
     fn recordings_come_in_order_and_a_bad_one_in_its_place() {
-        let files: Vec<PathBuf> = ["3", "x", "5"].map(PathBuf::from).to_vec();
+        let (_folder, files) = files(&["3", "x", "5"]);
         decoding(&files, numbered, &AtomicBool::new(false), |ahead| {
             let mut lengths = (0..3).map(|_| {
                 ahead
@@ -141,12 +150,22 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         }
-        let files = [PathBuf::from("a"), PathBuf::from("b")];
+        let (_folder, files) = files(&["a", "b"]);
         decoding(&files, endless, &AtomicBool::new(false), |_| ());
         let cancelled = AtomicBool::new(true);
         let outcome = decoding(&files, endless, &AtomicBool::new(false), |ahead| {
             ahead.next(&Watch::new(&|_| {}, &cancelled)).map(|_| ())
         });
         assert!(matches!(outcome, Err(Error::Cancelled)), "{outcome:?}");
+    }
+
+    #[test]
+    fn nothing_is_read_from_a_pipe_before_it_is_wanted() {
+        fn never(_: &Path, _: &Limits, _: &Watch) -> Result<Decoded> {
+            panic!("it was read");
+        }
+        let (_folder, mut files) = files(&["a"]);
+        files.push(PathBuf::from("/dev/null"));
+        decoding(&files, never, &AtomicBool::new(false), |_| thread::sleep(Duration::from_millis(20)));
     }
 }
